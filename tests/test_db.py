@@ -1,0 +1,176 @@
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+import db
+from tests.conftest import add_users, until
+
+
+def roster_row(database: psycopg.Connection) -> tuple[int, int]:
+    row = database.execute("SELECT version, size FROM roster").fetchone()
+    assert row
+    return row
+
+
+def test_processes_that_start_at_once_on_an_empty_database_all_come_up(empty_database_url: str) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(db.migrate, [empty_database_url] * 8))
+    with psycopg.connect(empty_database_url) as connection:
+        assert roster_row(connection) == (0, 0)
+        assert connection.execute("SELECT name FROM migrations").fetchall() == [("001_users.sql",)]
+
+
+def test_migrating_again_keeps_the_data(database_url: str, database: psycopg.Connection) -> None:
+    add_users(database, 3)
+    db.migrate(database_url)
+    assert roster_row(database) == (1, 3)
+
+
+def test_a_database_in_another_encoding_is_refused(server_url: str) -> None:
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE roster_latin ENCODING LATIN1 LOCALE 'C' TEMPLATE template0")
+        try:
+            with pytest.raises(db.SchemaError, match="LATIN1"):
+                db.migrate(psycopg.conninfo.make_conninfo(server_url, dbname="roster_latin"))
+        finally:
+            connection.execute("DROP DATABASE roster_latin")
+
+
+def test_version_and_size_follow_every_change_of_the_list(database: psycopg.Connection) -> None:
+    add_users(database, 5)
+    assert roster_row(database) == (1, 5)
+    database.execute("DELETE FROM users WHERE id <= 2")
+    assert roster_row(database) == (2, 3)
+    database.execute("TRUNCATE users")
+    assert roster_row(database) == (3, 0)
+
+
+def test_a_statement_that_changes_nobody_is_no_change(database: psycopg.Connection) -> None:
+    add_users(database, 1)
+    database.execute(
+        """
+        INSERT INTO users (username, username_key, password_hash) VALUES ('user1', 'user1', '-')
+        ON CONFLICT DO NOTHING
+        """,
+    )
+    database.execute("DELETE FROM users WHERE id = 999")
+    database.execute("TRUNCATE users")
+    database.execute("TRUNCATE users")
+    assert roster_row(database) == (2, 0)
+
+
+def test_every_change_is_notified_with_its_version(database_url: str, database: psycopg.Connection) -> None:
+    with psycopg.connect(database_url, autocommit=True) as listener:
+        listener.execute("LISTEN roster")
+        add_users(database, 2)
+        database.execute("DELETE FROM users")
+        assert [notify.payload for notify in listener.notifies(timeout=5, stop_after=2)] == ["1", "2"]
+
+
+async def test_the_newest_page_comes_first_and_cursors_lead_through_all_pages(
+    pool: db.Pool, database: psycopg.Connection
+) -> None:
+    add_users(database, 120)
+    first = await db.select_roster(pool)
+    assert (first.size, first.newer, len(first.users)) == (120, None, db.PAGE_SIZE)
+    second = await db.select_roster(pool, before=first.older or "")
+    third = await db.select_roster(pool, before=second.older or "")
+    assert third.older is None
+    names = [user.username for page in (first, second, third) for user in page.users]
+    assert names == [f"user{n}" for n in range(120, 0, -1)]
+    assert await db.select_roster(pool, after=third.newer or "") == second
+    assert await db.select_roster(pool, after=second.newer or "") == first
+
+
+async def test_exactly_one_full_page_has_no_older_one(pool: db.Pool, database: psycopg.Connection) -> None:
+    add_users(database, db.PAGE_SIZE)
+    assert (await db.select_roster(pool)).older is None
+
+
+async def test_an_empty_list_is_a_page(pool: db.Pool) -> None:
+    assert await db.select_roster(pool) == db.Roster(0, [], None, None)
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "aWQ", "aWQx!", "aWQtMQ", "\x00", "é", "aWQ5OTk5OTk5OTk5OTk5OTk5OTk5OTk", "a" * 5000]
+)
+async def test_a_cursor_that_is_none_of_ours_gives_the_first_page(
+    pool: db.Pool, database: psycopg.Connection, cursor: str
+) -> None:
+    add_users(database, 60)
+    assert await db.select_roster(pool, before=cursor) == await db.select_roster(pool)
+    assert await db.select_roster(pool, after=cursor) == await db.select_roster(pool)
+
+
+async def test_a_page_whose_people_are_gone_gives_the_first_page(
+    pool: db.Pool, database: psycopg.Connection
+) -> None:
+    add_users(database, 60)
+    cursor = (await db.select_roster(pool)).older or ""
+    database.execute("DELETE FROM users WHERE id <= 10")
+    assert (await db.select_roster(pool, before=cursor)).is_newest
+
+
+async def test_a_name_is_inserted_once(pool: db.Pool) -> None:
+    assert await db.insert_user(pool, "Zoe", "zoe", "hash 1")
+    assert not await db.insert_user(pool, "ZOE", "zoe", "hash 2")
+    user = await db.select_user(pool, "zoe")
+    assert user
+    assert user.username == "Zoe"
+
+
+async def test_a_read_survives_the_loss_of_every_connection(
+    pool: db.Pool, database: psycopg.Connection
+) -> None:
+    add_users(database, 1)
+    await db.select_roster(pool)
+    terminate_others(database)
+    assert (await db.select_roster(pool)).size == 1
+
+
+async def test_an_insert_that_had_committed_when_its_connection_broke_is_reported_as_done(
+    pool: db.Pool, database: psycopg.Connection
+) -> None:
+    # Waiting for a standby that does not exist holds the answer back after the commit.
+    database.execute("SET synchronous_commit = local")
+    database.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    database.execute("SELECT pg_reload_conf()")
+    try:
+        inserting = asyncio.ensure_future(db.insert_user(pool, "Zoe", "zoe", "hash"))
+        waiting = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        await until(lambda: database.execute(waiting).fetchone() == (True,) or inserting.done())
+        assert await inserting
+    finally:
+        database.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        database.execute("SELECT pg_reload_conf()")
+    assert roster_row(database) == (1, 1)
+    assert not await db.insert_user(pool, "Zoe", "zoe", "another hash")
+
+
+async def test_an_insert_whose_connection_always_breaks_before_the_commit_stores_nothing(
+    pool: db.Pool, database: psycopg.Connection
+) -> None:
+    database.execute(
+        """
+        CREATE FUNCTION break_connection() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            PERFORM pg_terminate_backend(pg_backend_pid());
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER break_connection AFTER INSERT ON users EXECUTE FUNCTION break_connection();
+        """,
+    )
+    with pytest.raises(psycopg.OperationalError):
+        await db.insert_user(pool, "Zoe", "zoe", "hash")
+    assert roster_row(database) == (0, 0)
+
+
+def terminate_others(database: psycopg.Connection) -> None:
+    database.execute(
+        """
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()
+        """,
+    )

@@ -1,0 +1,24 @@
+import json
+
+from tests.conftest import ROOT
+from tools.vendor import FILES, PACKAGE, integrity
+
+RECORD = json.loads((ROOT / "tools" / "vendored.json").read_text())
+
+
+def test_the_vendored_files_are_the_recorded_ones() -> None:
+    assert RECORD["package"] == PACKAGE
+    assert set(RECORD["files"]) == set(FILES)
+    for name, about in RECORD["files"].items():
+        assert integrity((ROOT / "static" / name).read_bytes()) == about["integrity"]
+
+
+def test_the_package_says_the_version_that_is_recorded() -> None:
+    assert f'"{PACKAGE.partition("@")[2]}"' in (ROOT / "static" / "htmx.min.js").read_text()
+
+
+def test_integrity_is_written_as_in_the_specification() -> None:
+    # The test vector "abc" of RFC 6234 for SHA-512, in base64.
+    assert integrity(b"abc").startswith(
+        "sha512-3a81oZNherrMQXNJriBBMRLm+k6JqX6iCp7u5ktV05ohkpkqJ0/BqDa6PCOj/uu9RU1EI2Q86A4qmslPpUyknw=="
+    )
