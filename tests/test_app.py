@@ -41,7 +41,7 @@ async def get(client: QuartClient, path: str, headers: dict[str, str] | None = N
 async def test_the_empty_list_invites(client: QuartClient) -> None:
     page = await get(client, "/")
     assert '<strong id="count">0</strong>' in page
-    assert '<ol id="newest"  class="people"></ol>' in page
+    assert '<ol id="newest" class="people"></ol>' in page
     assert "Be the first" in page
 
 
