@@ -3,10 +3,11 @@
 import asyncio
 import os
 import re
+import time
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 
 from argon2 import PasswordHasher
 from confusable_homoglyphs import categories, confusables
@@ -18,9 +19,9 @@ USERNAME_MAX_LENGTH = 32
 PASSWORD_MAX_LENGTH = 256  # NIST SP 800-63B-4 asks for at least 64
 PASSWORD_MIN_SCORE = 3  # of zxcvbn's 0 to 4: 10^8 guesses and more
 
-# zxcvbn's time grows steeply with the length: over 2 s for 72 hostile characters, 0.3 s for 24.
-# The strength of the beginning is a lower bound for the whole.
-PASSWORD_SCORED_LENGTH = 24
+# zxcvbn's time grows steeply with the length: 2 s for 72 hostile characters, 0.3 s for 24, 0.04 s
+# for 16, all of it under the GIL. The strength of the beginning is nearly that of the whole, or less.
+PASSWORD_SCORED_LENGTH = 16
 
 # UTS 39, section 5.2, "highly restrictive": alphabets that people do write together.
 WRITTEN_TOGETHER = (
@@ -92,11 +93,21 @@ def parse_username(text: str) -> Username:
         raise refuse("This user name holds an invisible character: type it by hand.")
     if kinds.startswith("M") or "MMMM" in kinds:
         raise refuse("This user name has accents without a letter of their own: leave some out.")
-    if _looks_alike(shown):
+    if _looks_alike(shown) or _looks_alike(key):
         raise refuse("This user name mixes look-alike letters of different alphabets: use one alphabet.")
     if key in RESERVED:
         raise refuse(f"The user name {shown} is reserved: choose another.")
     return Username(shown, key)
+
+
+def fold_prefix(text: str) -> str:
+    """Return the beginning of a user name as keys begin, for a search; spaces around it left out.
+
+    What no user name can hold comes back as a text with which no key begins.
+    """
+    rules = (_case_mapped.width_mapping_rule, _case_mapped.case_mapping_rule, _case_mapped.normalization_rule)
+    key = reduce(lambda mapped, rule: rule(mapped), rules, text.strip(" \u3000"))
+    return key if key.isprintable() else UNREADABLE
 
 
 def _why_not(error: UnicodeEncodeError) -> str:
@@ -106,7 +117,10 @@ def _why_not(error: UnicodeEncodeError) -> str:
     if error.reason.endswith("bidi_rule"):
         return "Letters and digits of this user name run in two directions: use one alphabet."
     if len(character) == 1 and character.isprintable():
-        return f"A user name takes letters, digits and marks such as . - _ but not {character}"
+        code_point = f"U+{ord(character):04X}"
+        return (
+            f"A user name takes letters, digits and marks such as . - _ but not {character} ({code_point})."
+        )
     return "This user name holds an invisible character: type it by hand."
 
 
@@ -121,7 +135,7 @@ def parse_password(text: str, username: Username, min_length: int) -> str:
     """Return the password in the form to hash (RFC 8265 OpaqueString).
 
     Raises RefusedError unless it has `min_length` to 256 code points and zxcvbn, which knows the
-    user name, scores it 3 or more. Takes up to 0.3 s: call it off the event loop.
+    user name, scores it 3 or more. Takes up to 0.05 s: call it off the event loop.
     """
     refuse = partial(RefusedError, "password")
     if not text:
@@ -149,10 +163,12 @@ class Passwords:
     """Checks and hashes passwords in threads of its own, so that the event loop stays free.
 
     Argon2id with 19 MiB, 2 passes and 1 lane, as the OWASP Password Storage Cheat Sheet advises.
-    At most `QUEUE` passwords are at work or waiting; hashing releases the GIL.
+    At most `QUEUE` passwords are at work or waiting, none for more than `WAIT_SECONDS`; hashing
+    releases the GIL.
     """
 
     QUEUE = 256
+    WAIT_SECONDS = 5.0
 
     def __init__(self, min_length: int) -> None:
         self._min_length = min_length
@@ -163,18 +179,21 @@ class Passwords:
     async def hash_new(self, password: str, username: Username) -> str:
         """Return the Argon2id hash of a new password.
 
-        Raises RefusedError if the password is not allowed, BusyError if the queue is full.
+        Raises RefusedError if the password is not allowed, BusyError if the queue is full or slow.
         """
         if self._queued >= self.QUEUE:
             raise BusyError
         self._queued += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, self._hash_new, password, username)
+            latest = time.monotonic() + self.WAIT_SECONDS
+            return await loop.run_in_executor(self._threads, self._hash_new, password, username, latest)
         finally:
             self._queued -= 1
 
-    def _hash_new(self, password: str, username: Username) -> str:
+    def _hash_new(self, password: str, username: Username, latest: float) -> str:
+        if time.monotonic() > latest:
+            raise BusyError
         return self._hasher.hash(parse_password(password, username, self._min_length))
 
     def close(self) -> None:

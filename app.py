@@ -1,27 +1,33 @@
 """The routes: a request in, a page or a fragment out."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import AsyncGenerator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import cast
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import psycopg
+from markupsafe import Markup
 from quart import Blueprint, Quart, Response, abort, current_app, redirect, render_template, request
 from servestatic import ServeStaticASGI
 from servestatic.cli import main as build_static
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 import db
-from accounts import BusyError, Passwords, RefusedError, Username, parse_username
+from accounts import BusyError, Passwords, RefusedError, Username, fold_prefix, parse_username
+from live import Live, Snapshot
 from security import BODY_LIMIT, FORM_TYPE, SAFE_METHODS, ResponseHeaders, is_cross_site, read_fields
 from settings import Settings
 
 HERE = Path(__file__).parent
+SCRIPTS = "htmx.min.js", "hx-sse.min.js", "roster.js"
 YEAR = "public, max-age=31536000, immutable"
 RETRY_SECONDS = 5
+CLOSE_SECONDS = 1.0  # for connections that are just being made
+OLD_AFTER_SECONDS = 1.0  # without a database connection, after which the visitor gets the last snapshot
 
 SENTENCES = {
     400: "This request cannot be read. Reload the page and try again.",
@@ -31,41 +37,64 @@ SENTENCES = {
     413: "This is too large. A user name and a password need far less.",
     415: "This is not a form. Send user name and password as a URL-encoded form.",
     500: "Something went wrong here. It has been noted; please try again.",
-    503: "Roster is busy right now. Nothing is lost: please try again in a few seconds.",
+    503: "Roster cannot do this just now. Nothing is lost: please try again in a few seconds.",
 }
 
+
+UNSET = dict.fromkeys(("registered", "refusal", "typed", "free", "changes", "away_since"))
 
 routes = Blueprint("roster", __name__)
 
 
-def create_app(settings: Settings, database_url: str) -> Quart:
-    """Return the application on a database whose schema is up to date.
+def create_app(settings: Settings) -> Quart:
+    """Return the application on the database of `settings`, whose schema is up to date.
 
-    It opens its pool and threads when it starts serving and closes them when it ends.
+    It opens its connections and threads when it starts serving and closes them when it ends.
     """
     app = Quart(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     app.config["PUBLIC_ORIGIN"] = settings.public_origin
+    app.config["MAX_VIEWERS"] = settings.max_viewers
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.globals["password_min_length"] = settings.password_min_length
     app.register_blueprint(routes)
     serve_static(app)
     app.asgi_app = ResponseHeaders(app.asgi_app, settings.public_origin)  # type: ignore[method-assign]
 
+    live_list = Live(settings.listen_database_url or settings.database_url, partial(render_snapshot, app))
+    app.extensions["live"] = live_list
+
     @app.while_serving
     async def lifespan() -> AsyncGenerator[None, None]:
-        async with db.create_pool(database_url, settings.pool_size) as pool:
-            passwords = Passwords(settings.password_min_length)
-            app.extensions.update(pool=pool, passwords=passwords)
+        pool = db.create_pool(settings.database_url, settings.pool_size)
+        passwords = Passwords(settings.password_min_length)
+        app.extensions.update(pool=pool, passwords=passwords)
+        await pool.open()
+        async with live_list.running():
             yield
-            passwords.close()
+        await pool.close(CLOSE_SECONDS)
+        passwords.close()
 
     return app
+
+
+async def render_snapshot(app: Quart, roster: db.Roster, is_live: bool) -> tuple[str, str]:  # noqa: FBT001
+    """Return the page and the changes that everybody sees alike."""
+    async with app.app_context():
+        context = UNSET | {"roster": roster, "away_since": None if is_live else live().read_at}
+        return await render_template("page.html", **context), await render_template(
+            "_changes.html", **context
+        )
 
 
 def pool() -> db.Pool:
     """Return the connection pool of the application."""
     return cast("db.Pool", current_app.extensions["pool"])
+
+
+def live() -> Live:
+    """Return the live list of the application."""
+    return cast("Live", current_app.extensions["live"])
 
 
 @routes.before_app_request
@@ -78,9 +107,17 @@ async def refuse_cross_site() -> None:
 
 @routes.get("/")
 async def index() -> Response:
-    """Show the page: the newest people, or those before or after a cursor."""
-    before, after, registered = read_fields(request.query_string, "before", "after", "registered")
-    roster = await db.select_roster(pool(), before=before, after=after)
+    """Show the page: the newest people, those before or after a cursor, or those of a search."""
+    if not request.query_string and live().is_fresh:
+        return await answer_snapshot()
+    [registered] = read_fields(request.query_string, "registered")
+    last = None if request.query_string else live().snapshot
+    try:
+        roster = await select_roster(OLD_AFTER_SECONDS if last else None)
+    except psycopg.OperationalError:
+        if not last:
+            raise
+        return await answer("page.html", roster=last.roster, away_since=live().read_at)
     user = await find_user(registered)
     return await answer("page.html", roster=roster, registered=user and user.username)
 
@@ -88,12 +125,27 @@ async def index() -> Response:
 @routes.get("/users")
 async def users() -> Response:
     """Show the list's region alone, and the address at which the page shows the same."""
-    address = f"/?{request.query_string.decode(errors='replace')}".rstrip("?")
+    names = "q", "before", "after"
+    query = {k: v for k, v in zip(names, read_fields(request.query_string, *names), strict=True) if v}
+    address = f"/?{urlencode(query)}".rstrip("?")
     if not wants_fragment():
         return see_other(address)
-    before, after = read_fields(request.query_string, "before", "after")
-    response = await answer("_users.html", roster=await db.select_roster(pool(), before=before, after=after))
+    response = await answer("_users.html", roster=await select_roster())
     response.headers["HX-Push-Url"] = address
+    return response
+
+
+@routes.get("/live")
+async def follow() -> Response:
+    """Send every change of the list as it happens (Server-Sent Events)."""
+    if live().viewers >= current_app.config["MAX_VIEWERS"]:
+        raise ServiceUnavailable
+    [version] = read_fields(request.query_string, "version")
+    events = live().events(request.headers.get("Last-Event-ID", version))
+    response = Response(b"" if request.method == "HEAD" else events, content_type="text/event-stream")
+    response.timeout = None
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
     return response
 
 
@@ -104,14 +156,19 @@ async def register() -> Response:
     try:
         username = parse_username(typed)
         password_hash = await current_app.extensions["passwords"].hash_new(password, username)
-        if not await db.insert_user(pool(), username.shown, username.key, password_hash):
+        version = await db.insert_user(pool(), username.shown, username.key, password_hash)
+        if version is None:
             raise ExistsError(username)
     except RefusedError as refusal:
         return await answer_refusal(refusal, typed)
+    snapshot = await live().reach(version)
     if not wants_fragment():
         return see_other(f"/?registered={quote(username.shown, safe='')}")
-    roster = await db.select_roster(pool())
-    return await answer("_registered.html", roster=roster, registered=username.shown)
+    if snapshot:
+        changes = snapshot.changes
+    else:
+        changes = await render_template("_changes.html", **UNSET, roster=await db.select_roster(pool()))
+    return await answer("_registered.html", registered=username.shown, changes=Markup(changes))  # noqa: S704
 
 
 @routes.get("/register/check")
@@ -133,6 +190,14 @@ async def find_user(username: str) -> db.User | None:
         return await db.select_user(pool(), parse_username(username).key)
     except RefusedError:
         return None
+
+
+async def select_roster(patience: float | None = None) -> db.Roster:
+    """Return the page of the list that the request asks for; `patience` as in `db.select_roster`."""
+    q, before, after = read_fields(request.query_string, "q", "before", "after")
+    return await db.select_roster(
+        pool(), prefix=fold_prefix(q), before=before, after=after, patience=patience
+    )
 
 
 class ExistsError(RefusedError):
@@ -157,11 +222,24 @@ async def read_form(*names: str) -> list[str]:
 
 async def answer(template: str, status: int = 200, **context: object) -> Response:
     """Return a page or fragment, which only its reader may keep and must ask for again."""
-    unset = dict.fromkeys(("registered", "refusal", "typed", "free"))
-    response = Response(await render_template(template, **unset | context), status)
+    q = read_fields(request.query_string, "q")[0]
+    response = Response(await render_template(template, **UNSET | {"q": q} | context), status)
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Vary"] = "HX-Request"
     return response
+
+
+async def answer_snapshot() -> Response:
+    """Return the page that every visitor sees alike, from memory; 304 if the reader has it."""
+    snapshot = cast("Snapshot", live().snapshot)
+    coding = request.accept_encodings.best_match(snapshot.encoded, default="identity")
+    response = Response(snapshot.encoded[coding], content_type="text/html; charset=utf-8")
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Vary"] = "Accept-Encoding"
+    if coding != "identity":
+        response.headers["Content-Encoding"] = coding
+    response.set_etag(snapshot.etag, weak=True)
+    return await response.make_conditional(request)
 
 
 async def answer_refusal(refusal: RefusedError, typed: str) -> Response:
@@ -220,7 +298,17 @@ def serve_static(app: Quart) -> None:
 
 @cache
 def static_folder() -> "tempfile.TemporaryDirectory[str]":
-    """Return a folder, removed when the process ends, with the hashed and compressed files."""
+    """Return a folder, removed when the process ends, with the hashed and compressed files.
+
+    The scripts become one, `scripts.js`: HTMX starts a moment after its own, whether or not another
+    file with its extension or our listeners has arrived by then.
+    """
     folder = tempfile.TemporaryDirectory(prefix="roster-static-")
-    build_static(["--all", "--no-zstd", "--quiet", str(HERE / "static"), folder.name])
+    with tempfile.TemporaryDirectory() as source:
+        shutil.copytree(HERE / "static", source, dirs_exist_ok=True)
+        scripts = [Path(source, name) for name in SCRIPTS]
+        Path(source, "scripts.js").write_text("\n".join(script.read_text() for script in scripts))
+        for script in scripts:
+            script.unlink()
+        build_static(["--all", "--no-zstd", "--quiet", source, folder.name])
     return folder

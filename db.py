@@ -1,8 +1,12 @@
 """The database: the shared connection pool, migrations, and one function per query."""
 
+import asyncio
 import base64
-import re
-from collections.abc import Awaitable, Callable
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +18,12 @@ from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
 PAGE_SIZE = 50
+LAST_CHARACTER = "\U0010ffff"  # Unicode's last code point, which no user name holds
+BIGINT = 2**63
 MIGRATIONS = Path(__file__).parent / "migrations"
 CONNECT_SECONDS = "5"  # a host; libpq's own default is to wait for ever
 WAIT_SECONDS = 5.0  # for a free connection, before the visitor is asked to try again
+ANSWER_SECONDS = 5.0  # for PostgreSQL to answer, before its connection counts as dead
 
 Pool: TypeAlias = AsyncConnectionPool[psycopg.AsyncConnection]
 T = TypeVar("T")
@@ -24,6 +31,10 @@ T = TypeVar("T")
 
 class SchemaError(Exception):
     """The database cannot be used; the text says why in one line."""
+
+
+class NoAnswerError(psycopg.OperationalError):
+    """PostgreSQL accepts what it is sent and does not answer."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +48,24 @@ class User:
 
 @dataclass(frozen=True)
 class Roster:
-    """One page of the list, newest first, and the number of people in all of it.
+    """A page of the list and, of the same moment, its version and the number of people in all of it.
 
-    `older` and `newer` are the cursors of the neighbouring pages, None where there is none.
+    Without a `prefix` the newest people come first; with one, those whose key begins with it, in
+    alphabetical order. `before` and `after` are the cursors of the neighbouring pages, None where
+    there is none.
     """
 
+    version: int
     size: int
     users: list[User]
-    older: str | None
-    newer: str | None
+    prefix: str
+    before: str | None
+    after: str | None
 
     @property
     def is_newest(self) -> bool:
         """Whether this page shows the newest people."""
-        return self.newer is None
+        return not self.prefix and self.after is None
 
 
 def create_pool(conninfo: str, size: int) -> Pool:
@@ -102,47 +117,71 @@ def migrate(conninfo: str) -> None:
         raise SchemaError(reason) from None
 
 
-async def select_roster(pool: Pool, *, before: str = "", after: str = "") -> Roster:
-    """Return the newest page, or the page before or after a cursor in the order of registering.
+async def select_roster(
+    pool: Pool, *, prefix: str = "", before: str = "", after: str = "", patience: float | None = None
+) -> Roster:
+    """Return the first page of the list, or the page before or after a cursor.
 
-    A cursor that cannot be read counts as none; so does an `after` with no full page behind it.
+    A cursor that cannot be read, is of another order or has no (full) page beyond it counts as none.
+    `patience` is how many seconds to wait for a connection, by default as long as the pool does.
     """
-    older_than, newer_than = _decode_cursor(before), _decode_cursor(after)
-    if newer_than is not None:
-        size, users = await _select_page(pool, "u.id > %(id)s ORDER BY u.id", newer_than)
-        if len(users) > PAGE_SIZE:
-            shown = users[PAGE_SIZE - 1 :: -1]
-            return Roster(size, shown, _encode_cursor(shown[-1]), _encode_cursor(shown[0]))
-    elif older_than is not None:
-        size, users = await _select_page(pool, "u.id < %(id)s ORDER BY u.id DESC", older_than)
-        if users:
-            shown = users[:PAGE_SIZE]
-            older = _encode_cursor(shown[-1]) if len(users) > PAGE_SIZE else None
-            return Roster(size, shown, older, _encode_cursor(shown[0]))
-    size, users = await _select_page(pool, "true ORDER BY u.id DESC")
-    shown = users[:PAGE_SIZE]
-    return Roster(size, shown, _encode_cursor(shown[-1]) if len(users) > PAGE_SIZE else None, None)
+    onward, back = (after, before) if prefix else (before, after)
+    backwards = _decode_cursor(back, prefix) is not None
+    cursor = _decode_cursor(back if backwards else onward, prefix)
+
+    async def select(connection: psycopg.AsyncConnection) -> Roster:
+        if cursor is not None:
+            roster = await _select_page(connection, prefix, cursor, backwards=backwards)
+            if roster.users:
+                return roster
+        return await select_first_page(connection, prefix)
+
+    return await _with_retry(pool, select, patience)
 
 
-async def _select_page(pool: Pool, page: str, cursor: int = 0) -> tuple[int, list[User]]:
-    """Return the number of users and, in the same snapshot, one more than fit on a page."""
+async def select_first_page(connection: psycopg.AsyncConnection, prefix: str = "") -> Roster:
+    """Return the first page of the list, read on a connection of the caller's."""
+    return await _select_page(connection, prefix)
 
-    async def select(connection: psycopg.AsyncConnection) -> tuple[int, list[User]]:
-        async with connection.cursor() as rows:
-            await rows.execute(
-                f"""
-                SELECT roster.size, shown.*
-                FROM roster LEFT JOIN LATERAL (
-                    SELECT u.id, u.username, u.registered_at FROM users AS u
-                    WHERE {page} LIMIT {PAGE_SIZE + 1}
-                ) AS shown ON true
-                """,  # noqa: S608 (`page` is one of the three literals above)
-                {"id": cursor},
-            )
-            found = await rows.fetchall()
-        return found[0][0], [User(*row[1:]) for row in found if row[1] is not None]
 
-    return await _with_retry(pool, select)
+async def _select_page(
+    connection: psycopg.AsyncConnection,
+    prefix: str,
+    cursor: int | str | None = None,
+    *,
+    backwards: bool = False,
+) -> Roster:
+    """Return the page beyond the cursor; with no users if there is none or, backwards, no full one."""
+    column = "username_key" if prefix else "id"
+    descending = backwards if prefix else not backwards
+    direction = "DESC" if descending else "ASC"
+    conditions = ["true"]
+    if prefix:  # a range, since LIKE with a parameter loses the index in a generic plan
+        conditions += ["username_key >= %(prefix)s", "username_key < %(beyond)s"]
+    if cursor is not None:
+        conditions += [f"{column} {'<' if descending else '>'} %(cursor)s"]
+    found = await connection.execute(
+        f"""
+        SELECT roster.version, roster.size, page.*
+        FROM roster LEFT JOIN LATERAL (
+            SELECT {column} AS place, id, username, registered_at FROM users
+            WHERE {" AND ".join(conditions)}
+            ORDER BY place {direction} LIMIT {PAGE_SIZE + 1}
+        ) AS page ON true
+        ORDER BY page.place {direction}
+        """,  # noqa: S608 (put together from the literals above)
+        {"prefix": prefix, "beyond": prefix + LAST_CHARACTER, "cursor": cursor},
+    )
+    rows = await found.fetchall()
+    version, size = rows[0][:2]
+    more = len(rows) > PAGE_SIZE
+    shown = [row[2:] for row in rows[:PAGE_SIZE] if row[2] is not None and (more or not backwards)]
+    if backwards:
+        shown.reverse()
+    onward = _encode_cursor(shown[-1][0]) if more else None
+    back = _encode_cursor(shown[0][0]) if shown and cursor is not None else None
+    before, after = (back, onward) if prefix else (onward, back)
+    return Roster(version, size, [User(*row[1:]) for row in shown], prefix, before, after)
 
 
 async def select_user(pool: Pool, username_key: str) -> User | None:
@@ -159,55 +198,99 @@ async def select_user(pool: Pool, username_key: str) -> User | None:
     return await _with_retry(pool, select)
 
 
-async def insert_user(pool: Pool, username: str, username_key: str, password_hash: str) -> bool:
-    """Insert a user and return True, or False if the key exists already.
+async def insert_user(pool: Pool, username: str, username_key: str, password_hash: str) -> int | None:
+    """Insert a user and return a version of the roster that holds it, None if the key exists already.
 
-    When the connection broke midway the insert may have committed, so it is repeated once; then a
+    When the connection broke midway the insert may have committed, so it is repeated; then a
     conflict with our own hash, whose salt is random, means that it had.
     """
 
-    async def insert(connection: psycopg.AsyncConnection) -> bool:
-        inserted = await connection.execute(
+    async def insert(connection: psycopg.AsyncConnection) -> int | None:
+        await connection.execute(
             """
             INSERT INTO users (username, username_key, password_hash) VALUES (%s, %s, %s)
             ON CONFLICT (username_key) DO NOTHING
             """,
             [username, username_key, password_hash],
         )
-        if inserted.rowcount:
-            return True
-        own = await connection.execute(
-            "SELECT FROM users WHERE username_key = %s AND password_hash = %s",
+        ours = await connection.execute(
+            """
+            SELECT version FROM roster
+            WHERE EXISTS (SELECT FROM users WHERE username_key = %s AND password_hash = %s)
+            """,
             [username_key, password_hash],
         )
-        return own.rowcount == 1
+        row = await ours.fetchone()
+        return row[0] if row else None
 
     return await _with_retry(pool, insert)
 
 
-async def _with_retry(pool: Pool, work: Callable[[psycopg.AsyncConnection], Awaitable[T]]) -> T:
-    """Do `work` on a pooled connection; if the connection was broken, once more on a fresh one."""
-    connection = None
-    try:
-        async with pool.connection() as connection:
-            return await work(connection)
-    except psycopg.OperationalError:
-        if connection is None or not connection.closed:
+async def _with_retry(
+    pool: Pool, work: Callable[[psycopg.AsyncConnection], Awaitable[T]], patience: float | None = None
+) -> T:
+    """Do `work` on a pooled connection; where the connection turns out to be broken, on another one."""
+    for _ in range(pool.max_size):  # after a restart of PostgreSQL all of them are broken
+        connection = None
+        try:
+            async with pool.connection(patience) as connection:
+                with answer_expected(connection):
+                    return await work(connection)
+        except NoAnswerError:
             raise
-    await pool.check()
-    async with pool.connection() as connection:
-        return await work(connection)
+        except psycopg.OperationalError:
+            if connection is None or not connection.closed:
+                raise
+    async with pool.connection(patience) as connection:
+        with answer_expected(connection):
+            return await work(connection)
 
 
-def _encode_cursor(user: User) -> str:
-    return base64.urlsafe_b64encode(f"id{user.id}".encode()).decode().rstrip("=")
+_expecting: set[psycopg.AsyncConnection] = set()
 
 
-def _decode_cursor(cursor: str) -> int | None:
-    """Return the id in a cursor, None if it is no cursor of ours."""
+@contextmanager
+def answer_expected(connection: psycopg.AsyncConnection) -> Iterator[None]:
+    """Break the connection if the work on it takes over five seconds, and raise NoAnswerError.
+
+    Cancelling the work would not do: it waits for the answer of the server that is gone.
+    """
+    _expecting.add(connection)
+    timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS, _break, connection)
     try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-    except ValueError:
+        yield
+    except psycopg.OperationalError:
+        if connection not in _expecting:
+            message = f"PostgreSQL did not answer within {ANSWER_SECONDS} s"
+            raise NoAnswerError(message) from None
+        raise
+    finally:
+        timer.cancel()
+        _expecting.discard(connection)
+
+
+def expect_no_more_answers() -> None:
+    """Break every connection at work, as the last step before the end."""
+    for connection in [*_expecting]:
+        _break(connection)
+
+
+def _break(connection: psycopg.AsyncConnection) -> None:
+    _expecting.discard(connection)
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as peer:
+        peer.shutdown(socket.SHUT_RDWR)
+
+
+def _encode_cursor(place: int | str) -> str:
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str, prefix: str) -> int | str | None:
+    """Return the place in the order that the cursor names, None if it is no cursor of this order."""
+    try:
+        place = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (ValueError, RecursionError):
         return None
-    found = re.fullmatch(rb"id([0-9]{1,18})", text)
-    return int(found[1]) if found else None
+    if prefix:
+        return place if isinstance(place, str) and place.isprintable() else None
+    return place if type(place) is int and abs(place) < BIGINT else None

@@ -30,12 +30,17 @@ with warnings.catch_warnings(action="ignore"):  # it remarks on XDG folders that
 VERSION = 18
 BINARIES = POSTGRES_VERSIONS[VERSION]
 READY_SECONDS = 60  # crash recovery may come first
-STOP_SECONDS = 3
+STOP_SECONDS = 2
+SOCKET_FOLDER_LINE = 4  # of postmaster.pid, counted from 0
 SOCKET_PATH_BYTES = 90  # sun_path holds 104 bytes on macOS, 108 on Linux, file name included
 
 
 class EmbeddedError(Exception):
     """The embedded PostgreSQL cannot run; the text says why in one line."""
+
+
+class InUseError(EmbeddedError):
+    """Another Roster runs on this folder."""
 
 
 @contextmanager
@@ -58,7 +63,26 @@ def running(folder: Path) -> Iterator[str]:
         except OSError as error:
             message = f"DATA_DIR={str(folder)!r} cannot be used: {error.strerror or error}"
             raise EmbeddedError(message) from None
-        yield f"postgresql://postgres@/postgres?host={quote(str(socket_folder), safe='/')}"
+        yield _address(str(socket_folder))
+
+
+@contextmanager
+def reached(folder: Path) -> Iterator[str]:
+    """Give the connection string of the data in `folder`, run by another Roster or else by us."""
+    with contextlib.ExitStack() as stack:
+        try:
+            url = stack.enter_context(running(folder))
+        except InUseError:
+            try:
+                url = _address((folder / "postmaster.pid").read_text().splitlines()[SOCKET_FOLDER_LINE])
+            except (OSError, IndexError):
+                message = f"DATA_DIR={str(folder)!r}: another Roster is just starting or stopping; try again"
+                raise EmbeddedError(message) from None
+        yield url
+
+
+def _address(socket_folder: str) -> str:
+    return f"postgresql://postgres@/postgres?host={quote(socket_folder, safe='/')}"
 
 
 def _server_user() -> struct_passwd | None:
@@ -86,7 +110,7 @@ def _owned(folder: Path) -> Iterator[None]:
         yield
     except BlockingIOError:
         message = f"DATA_DIR={str(folder)!r} is in use by another Roster: stop it, or name a folder"
-        raise EmbeddedError(message) from None
+        raise InUseError(message) from None
     finally:
         os.close(handle)
 
@@ -239,7 +263,14 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
+        server = psutil.Process(process.pid)
+        everything = [server, *server.children()]
         process.send_signal(signal.SIGQUIT)  # "immediate": the next start replays the log
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(1)
+        for one in everything:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
         process.wait()
 
 

@@ -1,7 +1,7 @@
 """Security: response headers, the same-origin check, and reading form fields strictly."""
 
 import re
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, Scope
 from hypercorn.typing import ASGISendEvent as Event
@@ -28,7 +28,8 @@ STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 class ResponseHeaders:
     """ASGI middleware that puts the security headers on every answer, static files included.
 
-    HSTS is added over TLS, be it our own or that of the proxy in front (`public_origin`).
+    HSTS is added over TLS, be it our own or that of the proxy in front (`public_origin`). What the
+    framework answers with an exception stops here: WebSockets, and addresses that are no path.
     """
 
     def __init__(self, app: ASGIFramework, public_origin: str) -> None:
@@ -45,7 +46,21 @@ class ResponseHeaders:
                 event["headers"] = [*event["headers"], *self._headers, *([STRICT_TRANSPORT] if tls else [])]
             await send(event)
 
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000, "reason": None})
+            return
+        if scope["type"] == "http" and not scope["path"].startswith("/"):
+            scope["path"] = _path(scope["path"])
         await self._app(scope, receive, send_with_headers)
+
+
+def _path(target: str) -> str:
+    """Return the path of an address in absolute form (RFC 9112, 3.2.2), "/?" if there is none to find."""
+    try:
+        path = urlsplit(target).path
+    except ValueError:
+        path = ""
+    return path if path.startswith("/") else "/?"
 
 
 def is_cross_site(headers: Headers, own_origin: str) -> bool:

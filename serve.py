@@ -2,13 +2,15 @@
 
 import asyncio
 import errno
+import resource
 import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 from hypercorn.asyncio import serve
@@ -21,7 +23,15 @@ import embedded
 from app import create_app
 from settings import BadSettingError, Settings, read_settings
 
+GRACE_SECONDS = 1  # for requests under way, when asked to stop
 BACKLOG = 4096  # viewers come in crowds; 100, the default, makes thousands wait half a minute
+
+# Accepted connections inherit both. Whoever stops reading costs the kernel this much memory, and is
+# dropped by it after this time (RFC 5482; Linux only).
+UNREAD_BYTES = 128 * 1024
+UNREAD_SECONDS = 60
+USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -35,9 +45,12 @@ def main() -> int:
         signal.signal(number, _stop_while_starting)
     try:
         settings = read_settings()
-        with _listening(settings) as listener, _database(settings) as database_url:
+        with ExitStack() as stack:
+            listener = stack.enter_context(_listening(settings))
+            database_url = settings.database_url or stack.enter_context(embedded.running(settings.data_dir))
             _migrate(database_url)
-            app = create_app(settings, database_url)
+            _allow_many_connections()
+            app = create_app(replace(settings, database_url=database_url))
             print(f"Roster: {_address(listener)}")  # noqa: T201
             print(f"Database: {masked(database_url)}", flush=True)  # noqa: T201
             with asyncio.Runner(loop_factory=_new_event_loop) as runner:
@@ -71,23 +84,24 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
     try:
         [(family, *_, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        if error.errno == errno.EADDRINUSE:
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
             reason = "another program uses this port; stop it or set another BIND"
         message = f"BIND={host}:{port}: {reason}"
         raise StartError(message) from None
+    if USER_TIMEOUT:
+        listener.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, UNREAD_SECONDS * 1000)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)
     with listener:
         yield listener
 
 
-@contextmanager
-def _database(settings: Settings) -> Iterator[str]:
-    if settings.database_url:
-        yield settings.database_url
-    else:
-        with embedded.running(settings.data_dir) as database_url:
-            yield database_url
+def _allow_many_connections() -> None:
+    """Raise the limit of open files, often 1,024, as far as the system lets us."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS says "unlimited" and means less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _migrate(database_url: str) -> None:
@@ -118,12 +132,26 @@ async def _serve(app: Quart, listener: socket.socket) -> None:
     config.loglevel = "WARNING"
     config.include_server_header = False
     config.keep_alive_timeout = 75
-    config.graceful_timeout = 1
+    config.graceful_timeout = GRACE_SECONDS
     config.shutdown_timeout = 3
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_note_exception)
     stop = asyncio.Event()
     for number in SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(app, config, shutdown_trigger=stop.wait)
+        loop.add_signal_handler(number, stop.set)
+
+    async def asked_to_stop() -> None:
+        await stop.wait()
+        app.extensions["live"].end()
+        loop.call_later(GRACE_SECONDS / 2, db.expect_no_more_answers)
+
+    await serve(app, config, shutdown_trigger=asked_to_stop)
+
+
+def _note_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what nobody caught; only that the kernel gave a connection up, Hypercorn should have."""
+    if not isinstance(context.get("exception"), TimeoutError):
+        loop.default_exception_handler(context)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
+
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}  # which no browser writes in an Origin
 
 
 class BadSettingError(Exception):
@@ -21,13 +22,15 @@ class BadSettingError(Exception):
 class Settings:
     """What an operator can choose; `.env.example` explains each one.
 
-    `database_url` and `public_origin` are empty when unset.
+    `database_url`, `listen_database_url` and `public_origin` are empty when unset.
     """
 
     database_url: str = ""
+    listen_database_url: str = ""
     data_dir: Path = Path("data")
     bind: tuple[str, int] = ("127.0.0.1", 8000)
     pool_size: int = 8
+    max_viewers: int = 10_000
     password_min_length: int = 8
     public_origin: str = ""
 
@@ -38,12 +41,14 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     An empty value counts as unset. Raises BadSettingError at the first value that is not allowed.
     """
     if environ is None:
-        environ = {**{k: v or "" for k, v in dotenv_values(".env").items()}, **os.environ}
+        environ = {**_env_file(), **os.environ}
     readers: dict[str, Callable[[str], Any]] = {
         "DATABASE_URL": _database_url,
-        "DATA_DIR": lambda value: Path(value).expanduser(),
+        "LISTEN_DATABASE_URL": _database_url,
+        "DATA_DIR": _folder,
         "BIND": _bind,
         "POOL_SIZE": _whole_number(1, 100),
+        "MAX_VIEWERS": _whole_number(1, 1_000_000),
         "PASSWORD_MIN_LENGTH": _whole_number(8, 64),
         "PUBLIC_ORIGIN": _origin,
     }
@@ -55,46 +60,61 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
             except ValueError as error:
                 message = f"{name}={mask_password(text)!r} is not allowed: {error}"
                 raise BadSettingError(message) from None
+    if "listen_database_url" in values and "database_url" not in values:
+        raise BadSettingError("LISTEN_DATABASE_URL is not allowed alone: set DATABASE_URL too")
     return Settings(**values)
 
 
 def mask_password(text: str) -> str:
     """Return a connection string with the password in it replaced by ***."""
-    text = re.sub(r"(?<=:)[^:@/]*(?=@)|(?<=:)(?<!/)[^/].*(?=@)", "***", text)
+    text = re.sub(r"(//[^:/@]*:).*@", r"\1***@", text)
     return re.sub(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", r"\1***", text, flags=re.IGNORECASE)
+
+
+def _env_file() -> dict[str, str]:
+    try:
+        return {name: value or "" for name, value in dotenv_values(".env").items()}
+    except UnicodeDecodeError:
+        raise BadSettingError(".env is not allowed to hold anything but UTF-8 text") from None
 
 
 def _database_url(text: str) -> str:
     try:
-        conninfo_to_dict(text)
+        host = conninfo_to_dict(text).get("host", "")
     except ProgrammingError:
-        hint = "write it as postgresql://user:password@host:port/database"
-        raise ValueError(hint) from None
+        raise ValueError("write it as postgresql://user:password@host:port/database") from None
+    if "@" in str(host):
+        raise ValueError("write an @ in a password as %40")
     return text
+
+
+def _folder(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("write the path of a folder; this user has no home") from None
 
 
 def _bind(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 (the largest TCP port)
-        hint = "write it as address:port, such as 127.0.0.1:8000"
-        raise ValueError(hint)
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:  # noqa: PLR2004 (the largest TCP port)
+        raise ValueError("write it as address:port, such as 127.0.0.1:8000")
     return host, int(port)
 
 
 def _whole_number(least: int, most: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and least <= int(text[:9]) <= most):
-            hint = f"write a whole number from {least} to {most}"
-            raise ValueError(hint)
+        if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(f"write a whole number from {least} to {most}")
         return int(text)
 
     return read
 
 
 def _origin(text: str) -> str:
-    url = urlsplit(text)
-    if url.scheme not in {"http", "https"} or not url.netloc or url.path.strip("/") or url.query:
-        hint = "write it as https://host or https://host:port"
-        raise ValueError(hint)
-    return f"{url.scheme}://{url.netloc}".lower()
+    found = re.fullmatch(r"(https?)://([^\s/?#@:\[\]]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?", text.lower())
+    if not found:
+        raise ValueError("write it as https://host or https://host:port")
+    scheme, host, port = found.groups()
+    return f"{scheme}://{host}{port if port and port != DEFAULT_PORTS[scheme] else ''}"

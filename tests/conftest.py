@@ -1,18 +1,24 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
+import hypercorn.asyncio
 import psycopg
 import pytest
 import pytest_asyncio
-from psycopg.conninfo import make_conninfo
+from hypercorn.config import Config
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from quart import Quart
 from quart.testing import QuartClient
 
@@ -32,22 +38,39 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
     else:
         with embedded.running(tmp_path_factory.mktemp("postgres") / "data") as url:
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute("ALTER SYSTEM SET fsync = off")  # nothing here outlives the run
+                connection.execute("SELECT pg_reload_conf()")
             yield url
 
 
-@pytest.fixture
-def empty_database_url(server_url: str) -> Iterator[str]:
+@contextmanager
+def new_database(server_url: str, template: str = "template0") -> Iterator[str]:
     name = f"roster_test_{uuid4().hex}"
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} ENCODING UTF8 TEMPLATE template0")
+        connection.execute(f"CREATE DATABASE {name} ENCODING UTF8 TEMPLATE {template}")
         yield make_conninfo(server_url, dbname=name)
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-def database_url(empty_database_url: str) -> str:
-    db.migrate(empty_database_url)
-    return empty_database_url
+def empty_database_url(server_url: str) -> Iterator[str]:
+    with new_database(server_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated(server_url: str) -> Iterator[str]:
+    """The name of a database to copy."""
+    with new_database(server_url) as url:
+        db.migrate(url)
+        yield str(conninfo_to_dict(url)["dbname"])
+
+
+@pytest.fixture
+def database_url(server_url: str, migrated: str) -> Iterator[str]:
+    with new_database(server_url, migrated) as url:
+        yield url
 
 
 @pytest.fixture
@@ -65,7 +88,7 @@ async def pool(database_url: str) -> AsyncIterator[db.Pool]:
 
 @pytest_asyncio.fixture
 async def app(database_url: str) -> AsyncIterator[Quart]:
-    app = create_app(Settings(), database_url)
+    app = create_app(Settings(database_url=database_url))
     async with app.test_app():
         yield app
 
@@ -120,11 +143,13 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         yield start
 
 
-def start_process(folder: Path, **settings: str) -> subprocess.Popen[str]:
+def start_process(folder: Path, *, tuning: str = "", **settings: str) -> subprocess.Popen[str]:
+    """Start `serve.py`; `tuning` is code that changes its constants first."""
+    program = f"import live, serve, sys; {tuning}; sys.exit(serve.main())"
     defaults = {"BIND": "127.0.0.1:0", "DATA_DIR": str(folder / "data")}
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "serve.py")],
-        cwd=folder,
+        [sys.executable, *(["-c", program] if tuning else [str(ROOT / "serve.py")])],
+        cwd=ROOT if tuning else folder,
         env=os.environ | defaults | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -143,3 +168,92 @@ async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Event:
+    """A Server-Sent Event."""
+
+    id: str
+    data: str
+
+    @property
+    def names(self) -> list[str]:
+        return re.findall("<bdi>(.*?)</bdi>", self.data)
+
+    @property
+    def size(self) -> int:
+        return int(re.findall('hx-target="#count"[^>]*>([0-9]+)<', self.data)[0])
+
+
+class Viewer:
+    """An open page: follows `/live` of a running Roster."""
+
+    def __init__(self, lines: AsyncIterator[str]) -> None:
+        self._lines = lines
+
+    async def next(self, seconds: float = 10) -> Event | None:
+        """Return the next event, None for a comment."""
+        async with asyncio.timeout(seconds):
+            found, data = None, []
+            async for line in self._lines:
+                if line == ":":
+                    return None
+                if not line and found is not None:
+                    return Event(found, "\n".join(data))
+                name, _, value = line.partition(": ")
+                if name == "data":
+                    data.append(value)
+                elif name == "id":
+                    found = value
+        message = "the stream ended"
+        raise EOFError(message)
+
+    async def until(self, size: int) -> Event:
+        """Return the first event with that number of people."""
+        while not ((event := await self.next()) and event.size == size):
+            pass
+        return event
+
+
+@asynccontextmanager
+async def serving(app: Quart) -> AsyncIterator[str]:
+    """Serve an application in this process over real connections; give its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.loglevel = "WARNING"
+    stop = asyncio.Event()
+
+    async def asked_to_stop() -> None:
+        await stop.wait()
+        app.extensions["live"].end()
+
+    server = asyncio.create_task(hypercorn.asyncio.serve(app, config, shutdown_trigger=asked_to_stop))
+    yield f"http://127.0.0.1:{port}"
+    stop.set()
+    await server
+
+
+@asynccontextmanager
+async def viewing(url: str, last_event_id: str | None = None) -> AsyncIterator[Viewer]:
+    headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
+    async with (
+        httpx.AsyncClient(timeout=None) as client,  # noqa: S113 (a stream has no end)
+        client.stream("GET", f"{url}/live", headers=headers) as response,
+    ):
+        assert response.status_code == 200
+        viewer = Viewer(response.aiter_lines())
+        assert await viewer.next() is None
+        yield viewer
+
+
+def terminate_others(database: psycopg.Connection) -> None:
+    """End every other connection to the database, as a restart would."""
+    database.execute(
+        """
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()
+        """
+    )

@@ -1,11 +1,12 @@
 import asyncio
+import base64
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
 import db
-from tests.conftest import add_users, until
+from tests.conftest import add_users, terminate_others, until
 
 
 def roster_row(database: psycopg.Connection) -> tuple[int, int]:
@@ -74,48 +75,104 @@ async def test_the_newest_page_comes_first_and_cursors_lead_through_all_pages(
 ) -> None:
     add_users(database, 120)
     first = await db.select_roster(pool)
-    assert (first.size, first.newer, len(first.users)) == (120, None, db.PAGE_SIZE)
-    second = await db.select_roster(pool, before=first.older or "")
-    third = await db.select_roster(pool, before=second.older or "")
-    assert third.older is None
+    assert (first.size, first.after, len(first.users)) == (120, None, db.PAGE_SIZE)
+    second = await db.select_roster(pool, before=first.before or "")
+    third = await db.select_roster(pool, before=second.before or "")
+    assert third.before is None
     names = [user.username for page in (first, second, third) for user in page.users]
     assert names == [f"user{n}" for n in range(120, 0, -1)]
-    assert await db.select_roster(pool, after=third.newer or "") == second
-    assert await db.select_roster(pool, after=second.newer or "") == first
+    assert await db.select_roster(pool, after=third.after or "") == second
+    assert await db.select_roster(pool, after=second.after or "") == first
 
 
 async def test_exactly_one_full_page_has_no_older_one(pool: db.Pool, database: psycopg.Connection) -> None:
     add_users(database, db.PAGE_SIZE)
-    assert (await db.select_roster(pool)).older is None
+    assert (await db.select_roster(pool)).before is None
 
 
 async def test_an_empty_list_is_a_page(pool: db.Pool) -> None:
-    assert await db.select_roster(pool) == db.Roster(0, [], None, None)
+    assert await db.select_roster(pool) == db.Roster(0, 0, [], "", None, None)
+
+
+async def test_a_search_finds_by_prefix_in_alphabetical_order_and_pages_both_ways(
+    pool: db.Pool, database: psycopg.Connection
+) -> None:
+    add_users(database, 120, "ann")
+    add_users(database, 3, "ana")
+    add_users(database, 3, "bob")
+    first = await db.select_roster(pool, prefix="an")
+    second = await db.select_roster(pool, prefix="an", after=first.after or "")
+    third = await db.select_roster(pool, prefix="an", after=second.after or "")
+    names = [user.username for page in (first, second, third) for user in page.users]
+    assert names == sorted([f"ann{n}" for n in range(1, 121)] + [f"ana{n}" for n in range(1, 4)])
+    assert (first.before, third.after, first.size) == (None, None, 126)
+    assert await db.select_roster(pool, prefix="an", before=third.before or "") == second
+    assert await db.select_roster(pool, prefix="an", before=second.before or "") == first
+    assert not first.is_newest
+
+
+@pytest.mark.parametrize("prefix", ["%", "_", "\\", "a%", "'; --", "\ufffd", "\U0010ffff", "x" * 5000])
+async def test_a_search_takes_its_text_as_it_is(
+    pool: db.Pool, database: psycopg.Connection, prefix: str
+) -> None:
+    add_users(database, 3, "a")
+    assert (await db.select_roster(pool, prefix=prefix)).users == []
+
+
+def cursor(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+NO_CURSORS = [
+    "x",
+    "aWQ",
+    "MTI!",
+    "\x00",
+    "é",
+    "a" * 5000,
+    cursor("[1]"),
+    cursor("null"),
+    cursor("true"),
+    cursor("1.5"),
+]
+NO_NEWEST_CURSORS = [
+    *NO_CURSORS,
+    cursor('"user1"'),
+    cursor("9" * 30),
+    cursor("9" * 5000),
+    cursor("-1"),
+    cursor("1e400"),
+]
+NO_SEARCH_CURSORS = [*NO_CURSORS, cursor("12"), cursor('"\\u0000"'), cursor('"\\ud800"'), cursor("[" * 9000)]
 
 
 @pytest.mark.parametrize(
-    "cursor", ["x", "aWQ", "aWQx!", "aWQtMQ", "\x00", "é", "aWQ5OTk5OTk5OTk5OTk5OTk5OTk5OTk", "a" * 5000]
+    ("prefix", "cursor"),
+    [("", cursor) for cursor in NO_NEWEST_CURSORS] + [("user", cursor) for cursor in NO_SEARCH_CURSORS],
 )
 async def test_a_cursor_that_is_none_of_ours_gives_the_first_page(
-    pool: db.Pool, database: psycopg.Connection, cursor: str
+    pool: db.Pool, database: psycopg.Connection, prefix: str, cursor: str
 ) -> None:
-    add_users(database, 60)
-    assert await db.select_roster(pool, before=cursor) == await db.select_roster(pool)
-    assert await db.select_roster(pool, after=cursor) == await db.select_roster(pool)
+    add_users(database, 40)
+    first = await db.select_roster(pool, prefix=prefix)
+    assert await db.select_roster(pool, prefix=prefix, before=cursor) == first
+    assert await db.select_roster(pool, prefix=prefix, after=cursor) == first
 
 
 async def test_a_page_whose_people_are_gone_gives_the_first_page(
     pool: db.Pool, database: psycopg.Connection
 ) -> None:
     add_users(database, 60)
-    cursor = (await db.select_roster(pool)).older or ""
+    cursor = (await db.select_roster(pool)).before or ""
     database.execute("DELETE FROM users WHERE id <= 10")
     assert (await db.select_roster(pool, before=cursor)).is_newest
+    database.execute("TRUNCATE users")
+    assert (await db.select_roster(pool, before=cursor)).users == []
 
 
 async def test_a_name_is_inserted_once(pool: db.Pool) -> None:
-    assert await db.insert_user(pool, "Zoe", "zoe", "hash 1")
-    assert not await db.insert_user(pool, "ZOE", "zoe", "hash 2")
+    assert await db.insert_user(pool, "Zoe", "zoe", "hash 1") == 1
+    assert await db.insert_user(pool, "ZOE", "zoe", "hash 2") is None
     user = await db.select_user(pool, "zoe")
     assert user
     assert user.username == "Zoe"
@@ -165,12 +222,3 @@ async def test_an_insert_whose_connection_always_breaks_before_the_commit_stores
     with pytest.raises(psycopg.OperationalError):
         await db.insert_user(pool, "Zoe", "zoe", "hash")
     assert roster_row(database) == (0, 0)
-
-
-def terminate_others(database: psycopg.Connection) -> None:
-    database.execute(
-        """
-        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid()
-        """,
-    )

@@ -1,5 +1,4 @@
 import re
-from dataclasses import replace
 
 import psycopg
 import pytest
@@ -71,6 +70,7 @@ def addresses(app: Quart) -> list[tuple[str, str]]:
 async def test_every_route_answers_with_the_security_headers(app: Quart, client: QuartClient) -> None:
     static = re.search('/static/style[^"]+', await (await client.get("/")).get_data(as_text=True))
     assert static
+    app.extensions["live"].end()  # or the stream of changes would never end
     for method, path in [*addresses(app), ("GET", static[0]), ("GET", "/nowhere"), ("PUT", "/")]:
         response = await client.open(path, method=method)
         assert {name: response.headers.get(name) for name in HEADERS} == HEADERS, (method, path)
@@ -98,8 +98,8 @@ def test_the_content_security_policy_allows_nothing_unsafe() -> None:
 
 
 async def test_strict_transport_is_asked_for_over_tls_and_behind_a_tls_proxy(database_url: str) -> None:
-    behind_proxy = create_app(replace(Settings(), public_origin=OWN), database_url)
-    direct = create_app(Settings(), database_url)
+    behind_proxy = create_app(Settings(database_url=database_url, public_origin=OWN))
+    direct = create_app(Settings(database_url=database_url))
     for app, scheme in ((behind_proxy, "http"), (direct, "https")):
         async with app.test_app():
             response = await app.test_client().get("/", scheme=scheme)
@@ -109,7 +109,7 @@ async def test_strict_transport_is_asked_for_over_tls_and_behind_a_tls_proxy(dat
 async def test_behind_a_proxy_the_public_origin_is_our_own(
     database_url: str, database: psycopg.Connection
 ) -> None:
-    app = create_app(replace(Settings(), public_origin=OWN), database_url)
+    app = create_app(Settings(database_url=database_url, public_origin=OWN))
     async with app.test_app():
         client = app.test_client()
         form = {"username": "zoe", "password": "violet-otter-lamp-39"}

@@ -1,3 +1,5 @@
+import asyncio
+import itertools
 import shutil
 import signal
 import socket
@@ -11,7 +13,7 @@ import psycopg
 import pytest
 
 from serve import masked
-from tests.conftest import PASSWORD, ROOT, Serve, start_process, until
+from tests.conftest import PASSWORD, ROOT, Serve, add_users, start_process, until, viewing
 
 FORM = {"username": "zoe", "password": PASSWORD}
 
@@ -59,6 +61,87 @@ def test_sigterm_ends_it_while_a_client_holds_a_connection_open(serve: Serve, tm
         client.get(roster.url)
         assert roster.stop() == 0
     assert not alive(server)
+
+
+async def test_sigterm_ends_it_while_viewers_follow_the_list(serve: Serve) -> None:
+    roster = serve()
+    async with viewing(roster.url) as viewer:
+        await viewer.until(0)
+        assert await asyncio.to_thread(roster.stop) == 0
+        with pytest.raises(EOFError):
+            await viewer.next()
+    assert roster.process.stderr
+    assert roster.process.stderr.read() == ""
+
+
+async def test_a_database_that_freezes_is_answered_for_and_does_not_keep_it_from_ending(
+    serve: Serve, tmp_path: Path
+) -> None:
+    roster = serve(tuning="import db; db.ANSWER_SECONDS = db.WAIT_SECONDS = 0.5")
+    server = postmaster(tmp_path / "data")
+    async with httpx.AsyncClient(base_url=roster.url) as client:
+        assert (await client.post("/register", data=FORM)).status_code == 303
+        frozen = [server, *server.children()]
+        for process in frozen:
+            process.suspend()
+        answers = await asyncio.gather(
+            *(client.get("/?q=z", timeout=10) for _ in range(12)),
+            client.post("/register", data=FORM, timeout=10),
+        )
+        assert {answer.status_code for answer in answers} == {503}
+    assert await asyncio.to_thread(roster.stop) == 0
+    assert not any(alive(process) for process in frozen)
+    assert names(serve().database) == ["zoe"]
+
+
+def test_no_request_is_too_odd_for_an_answer_of_ours(serve: Serve, database_url: str) -> None:
+    roster = serve(DATABASE_URL=database_url)
+    address = "127.0.0.1", int(roster.url.rpartition(":")[2])
+    for line in (
+        "GET ?x",
+        "GET http://[::1",
+        "GET http://a:b@[zz]:99/users",
+        "OPTIONS *",
+        "GET x",
+        "CONNECT a:1",
+    ):
+        with socket.create_connection(address) as client:
+            client.sendall(f"{line} HTTP/1.1\r\nHost: roster\r\nConnection: close\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: client.recv(65536), b""))
+        assert int(answer.split()[1]) in {303, 400, 404, 405}
+        assert b"content-security-policy" in answer
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    for path in ("/", "/live", "/static/x"):
+        assert httpx.get(roster.url + path, headers=upgrade).status_code == 403
+    roster.stop()
+    assert roster.process.stderr
+    assert roster.process.stderr.read() == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can drop a peer that stops reading")
+def test_a_viewer_that_stops_reading_is_dropped_by_itself(
+    serve: Serve, database_url: str, database: psycopg.Connection
+) -> None:
+    tuning = "serve.UNREAD_SECONDS, serve.UNREAD_BYTES, live.REFRESH_SECONDS = 1, 4096, 0.01"
+    roster = serve(tuning=tuning, DATABASE_URL=database_url, MAX_VIEWERS="1")
+    with socket.socket() as idle, httpx.Client() as client:
+        idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        idle.connect(("127.0.0.1", int(roster.url.rpartition(":")[2])))
+        idle.sendall(b"GET /live HTTP/1.1\r\nHost: roster\r\n\r\n")
+        while client.head(f"{roster.url}/live").status_code != 503:
+            pass
+        for number in itertools.count():
+            add_users(database, 50, f"user{number}x")
+            if client.head(f"{roster.url}/live").status_code == 200:
+                break
+    roster.stop()
+    assert roster.process.stderr
+    assert roster.process.stderr.read() == ""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -166,6 +249,7 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
 def test_an_address_that_is_not_ours_is_one_clear_line(tmp_path: Path) -> None:
     assert "BIND=192.0.2.1:8000" in failed_start(tmp_path, BIND="192.0.2.1:8000")
     assert "BIND=no.such.host.invalid:8000" in failed_start(tmp_path, BIND="no.such.host.invalid:8000")
+    assert "BIND=.a:8000" in failed_start(tmp_path, BIND=".a:8000")
 
 
 def test_a_data_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ def test_every_setting_is_read_and_typed() -> None:
             "DATABASE_URL": "postgresql://me@db/roster",
             "DATA_DIR": "/srv/roster",
             "BIND": "[::1]:80",
+            "LISTEN_DATABASE_URL": "host=primary dbname=roster",
             "POOL_SIZE": "3",
+            "MAX_VIEWERS": "20",
             "PASSWORD_MIN_LENGTH": "15",
             "PUBLIC_ORIGIN": "https://Roster.example/",
         },
@@ -31,7 +33,9 @@ def test_every_setting_is_read_and_typed() -> None:
         database_url="postgresql://me@db/roster",
         data_dir=Path("/srv/roster"),
         bind=("::1", 80),
+        listen_database_url="host=primary dbname=roster",
         pool_size=3,
+        max_viewers=20,
         password_min_length=15,
         public_origin="https://roster.example",
     )
@@ -41,6 +45,8 @@ def test_every_setting_is_read_and_typed() -> None:
     ("name", "value"),
     [
         ("DATABASE_URL", "mysql nonsense"),
+        ("DATABASE_URL", "postgresql://me:s3c@ret@db/roster"),
+        ("DATA_DIR", "~nobody-of-that-name/data"),
         ("BIND", "8000"),
         ("BIND", ":8000"),
         ("BIND", "127.0.0.1:65536"),
@@ -48,16 +54,48 @@ def test_every_setting_is_read_and_typed() -> None:
         ("POOL_SIZE", "0"),
         ("POOL_SIZE", "101"),
         ("POOL_SIZE", "²"),
+        ("POOL_SIZE", "0000000080000"),
+        ("MAX_VIEWERS", "0"),
         ("PASSWORD_MIN_LENGTH", "7"),
         ("PASSWORD_MIN_LENGTH", "eight"),
         ("PUBLIC_ORIGIN", "roster.example"),
         ("PUBLIC_ORIGIN", "https://roster.example/page"),
+        ("PUBLIC_ORIGIN", "https://me:s3cret@roster.example"),
+        ("PUBLIC_ORIGIN", "https://[::1"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_name_its_text_and_what_is_allowed(name: str, value: str) -> None:
     with pytest.raises(BadSettingError) as caught:
         read_settings({name: value})
-    assert re.fullmatch(rf"{name}={re.escape(repr(value))} is not allowed: write .+", str(caught.value))
+    shown = repr(mask_password(value))
+    assert re.fullmatch(rf"{name}={re.escape(shown)} is not allowed: write .+", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("origin", "read"),
+    [
+        ("https://Roster.example:443", "https://roster.example"),
+        ("http://roster.example:80/", "http://roster.example"),
+        ("http://roster.example:443", "http://roster.example:443"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_the_public_origin_is_what_a_browser_sends(origin: str, read: str) -> None:
+    assert read_settings({"PUBLIC_ORIGIN": origin}).public_origin == read
+
+
+def test_listening_elsewhere_needs_a_database_of_ones_own() -> None:
+    with pytest.raises(BadSettingError, match="set DATABASE_URL too"):
+        read_settings({"LISTEN_DATABASE_URL": "postgresql://db/roster"})
+
+
+def test_a_file_of_settings_that_is_no_text_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_bytes(b"BIND=\xff")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadSettingError, match="UTF-8"):
+        read_settings()
 
 
 @pytest.mark.parametrize(
@@ -65,6 +103,7 @@ def test_a_bad_value_is_refused_with_its_name_its_text_and_what_is_allowed(name:
     [
         "postgresql://me:s3cret@host/db",
         "postgresql://me:s3:cr/et@host/db",
+        "postgresql://me:s3@cret@host/db",
         "host=x password=s3cret user=me",
         "host=x password='s3 cret' user=me",
         "postgresql://host/db?user=me&password=s3cret",

@@ -1,11 +1,12 @@
 from collections.abc import AsyncIterator
 
-import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
 
+from app import create_app
+from settings import Settings
 from tests import chromium
-from tests.conftest import Running, Serve
+from tests.conftest import serving
 
 FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 
@@ -18,14 +19,15 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
-def roster(serve: Serve, database_url: str) -> Running:
-    return serve(DATABASE_URL=database_url)
+@pytest_asyncio.fixture
+async def url(database_url: str) -> AsyncIterator[str]:
+    async with serving(create_app(Settings(database_url=database_url))) as url:
+        yield url
 
 
 @pytest_asyncio.fixture
-async def context(browser: Browser, roster: Running) -> AsyncIterator[BrowserContext]:
-    context = await browser.new_context(base_url=roster.url)
+async def context(browser: Browser, url: str) -> AsyncIterator[BrowserContext]:
+    context = await browser.new_context(base_url=url)
     yield context
     await context.close()
 

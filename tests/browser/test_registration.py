@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
-from tests.conftest import PASSWORD, Running, add_users
+from tests.conftest import PASSWORD, add_users
 
 
 async def fill_in(page: Page, username: str, password: str = PASSWORD) -> None:
@@ -68,7 +68,7 @@ async def test_a_weak_password_is_said_by_its_field_with_advice(page: Page) -> N
     await expect(page.get_by_label("Password")).to_be_focused()
     await expect(page.get_by_label("User name")).to_have_value("zoe")
     assert await below(page, "#register-message", "#password")
-    assert await below(page, "button", "#register-message")
+    assert await below(page, "#register button", "#register-message")
 
 
 async def below(page: Page, lower: str, upper: str) -> bool:
@@ -92,11 +92,14 @@ async def test_availability_is_said_while_typing(page: Page, database: psycopg.C
 async def test_a_double_click_registers_once_and_says_success(
     page: Page, database: psycopg.Connection
 ) -> None:
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
     await fill_in(page, "zoe")
     await page.get_by_role("button", name="Register").dblclick()
     await expect(page.locator("#register-message")).to_have_text("zoe is registered.")
-    await page.wait_for_load_state("networkidle")
+    await expect(page.get_by_role("button", name="Register")).to_be_enabled()
     await expect(page.locator("#register-message")).to_have_text("zoe is registered.")
+    assert sent.count("POST") == 1
     assert database.execute("SELECT count(*) FROM users").fetchone() == (1,)
 
 
@@ -121,9 +124,9 @@ async def test_on_a_slow_network_the_button_waits_and_a_second_try_is_not_sent(p
 
 
 async def test_without_a_connection_the_page_says_so_and_keeps_what_was_typed(
-    browser: Browser, roster: Running
+    browser: Browser, url: str
 ) -> None:
-    page = await browser.new_page(base_url=roster.url)
+    page = await browser.new_page(base_url=url)
     await page.goto("/")
     await page.context.set_offline(offline=True)
     await fill_in(page, "zoe")
@@ -134,6 +137,64 @@ async def test_without_a_connection_the_page_says_so_and_keeps_what_was_typed(
     await page.get_by_role("button", name="Register").click()
     await expect(page.locator("#register-message")).to_have_text("zoe is registered.")
     await page.context.close()
+
+
+async def test_a_proxys_own_error_page_replaces_nothing(page: Page) -> None:
+    async def fail(route: Route) -> None:
+        await route.fulfill(status=502, body="<h1>502 Bad Gateway</h1>", content_type="text/html")
+
+    await page.route("**/register", fail)
+    await fill_in(page, "zoe")
+    await page.get_by_role("button", name="Register").click()
+    await expect(page.locator("#register-message")).to_contain_text("no connection")
+    await expect(page.get_by_label("User name")).to_have_value("zoe")
+    await expect(page.get_by_label("Password")).to_have_value(PASSWORD)
+    await expect(page.get_by_label("User name")).to_be_editable()
+
+
+async def test_what_was_said_of_a_name_is_taken_back_when_it_changes(
+    page: Page, database: psycopg.Connection
+) -> None:
+    add_users(database, 1, "zoe")
+    await fill_in(page, "zoe1")
+    await page.get_by_role("button", name="Register").click()
+    await expect(page.locator("#register-message")).to_contain_text("already exists")
+    await page.get_by_label("User name").press("a")
+    await expect(page.locator("#register-message")).to_be_empty()
+    await expect(page.get_by_label("User name")).not_to_have_attribute("aria-invalid", "true")
+    await expect(page.locator("#availability")).to_contain_text("is free")
+    await expect(page.get_by_label("User name")).to_have_accessible_description("azoe1 is free.")
+    await page.route("**/register/check**", lambda route: route.abort())
+    await page.get_by_label("User name").press("b")
+    await expect(page.locator("#availability")).to_be_empty()
+    await expect(page.locator("#register-message")).to_be_empty()
+
+
+async def test_nothing_can_be_typed_into_a_registration_under_way_and_get_lost(page: Page) -> None:
+    answer = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await answer.wait()
+        await route.continue_()
+
+    await page.route("**/register", hold)
+    await fill_in(page, "zoe")
+    await page.get_by_role("button", name="Register").click()
+    await expect(page.get_by_label("User name")).not_to_be_editable()
+    answer.set()
+    await expect(page.locator("#register-message")).to_have_text("zoe is registered.")
+    await expect(page.get_by_label("User name")).to_be_editable()
+
+
+async def test_paging_with_the_keyboard_never_loses_the_place(
+    page: Page, database: psycopg.Connection
+) -> None:
+    add_users(database, 60)
+    await page.reload()
+    await page.get_by_role("link", name="Older").press("Enter")
+    await expect(page.locator("#users-title")).to_be_focused()
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Newer")).to_be_focused()
 
 
 async def test_paging_and_the_back_button(page: Page, database: psycopg.Connection) -> None:
@@ -182,9 +243,9 @@ async def test_the_51st_person_brings_the_link_to_older_ones(
 
 
 async def test_without_javascript_everything_works_by_whole_pages(
-    browser: Browser, roster: Running, database: psycopg.Connection
+    browser: Browser, url: str, database: psycopg.Connection
 ) -> None:
-    page = await browser.new_page(base_url=roster.url, java_script_enabled=False)
+    page = await browser.new_page(base_url=url, java_script_enabled=False)
     await page.goto("/")
     await fill_in(page, "Zoe")
     await page.get_by_role("button", name="Register").click()

@@ -1,0 +1,166 @@
+import psycopg
+from playwright.async_api import Browser, BrowserContext, Page, expect
+
+from tests.conftest import PASSWORD, Serve, add_users
+
+
+async def is_live(page: Page) -> None:
+    await expect(page.locator("#live")).to_be_visible()
+
+
+async def test_a_registration_in_one_window_appears_in_the_other_and_on_another_process(
+    page: Page, browser: Browser, serve: Serve, database_url: str
+) -> None:
+    await is_live(page)
+    other = await browser.new_page(base_url=serve(DATABASE_URL=database_url).url)
+    await other.goto("/")
+    await is_live(other)
+    await other.get_by_label("User name").fill("Zoe")
+    await other.get_by_label("Password").fill(PASSWORD)
+    await other.get_by_role("button", name="Register").click()
+    await expect(page.locator("#newest li bdi")).to_have_text(["Zoe"])
+    await expect(page.locator("#count")).to_have_text("1")
+    await expect(page.get_by_text("Be the first")).to_be_hidden()
+    await other.context.close()
+
+
+async def test_changes_made_with_psql_appear_and_what_is_being_typed_stays(
+    page: Page, database: psycopg.Connection
+) -> None:
+    await is_live(page)
+    await page.get_by_label("User name").fill("half a na")
+    add_users(database, 51)
+    await expect(page.locator("#newest li bdi").first).to_have_text("user51")
+    await expect(page.get_by_role("link", name="Older")).to_be_visible()
+    database.execute("DELETE FROM users WHERE username = 'user51'")
+    await expect(page.locator("#newest li bdi").first).to_have_text("user50")
+    await expect(page.get_by_role("link", name="Older")).to_be_hidden()
+    database.execute("TRUNCATE users")
+    await expect(page.locator("#newest li")).to_have_count(0)
+    await expect(page.get_by_text("Be the first")).to_be_visible()
+    await expect(page.get_by_label("User name")).to_have_value("half a na")
+    await expect(page.get_by_label("User name")).to_be_focused()
+
+
+async def test_rows_that_stay_are_the_same_elements_and_the_changed_count_is_announced_once(
+    page: Page, database: psycopg.Connection
+) -> None:
+    add_users(database, 1)
+    await expect(page.locator("#newest li")).to_have_count(1)
+    await page.evaluate("row = document.querySelector('#newest li')")
+    await page.evaluate(
+        """() => {
+            said = [];
+            new MutationObserver(() => said.push(document.querySelector("#announcement").textContent))
+                .observe(document.querySelector("#announcement"), {childList: true});
+        }"""
+    )
+    for number in range(2, 5):
+        add_users(database, 1, f"more{number}")
+        await expect(page.locator("#count")).to_have_text(str(number))
+    assert await page.evaluate("row === document.querySelector('#newest li:last-child')")
+    await expect(page.locator("#announcement")).to_have_text("4 registered", timeout=7000)
+    assert await page.evaluate("said") == ["4 registered"]
+
+
+async def test_where_someone_searches_or_pages_only_the_count_moves_and_a_link_leads_to_the_newest(
+    page: Page, database: psycopg.Connection
+) -> None:
+    add_users(database, 60)
+    await page.goto("/")
+    await is_live(page)
+    for way in ("Older", "Search"):
+        if way == "Older":
+            await page.get_by_role("link", name=way).click()
+        else:
+            await page.get_by_label(way).fill("user1")
+        await expect(page.locator("#newest")).to_have_count(0)
+        await expect(page.locator("#to-newest")).to_be_empty()
+        names = await page.locator("#users li bdi").all_text_contents()
+        size = int(await page.locator("#count").text_content() or "")
+        add_users(database, 1, f"user1{size}")
+        await expect(page.locator("#count")).to_have_text(str(size + 1))
+        assert await page.locator("#users li bdi").all_text_contents() == names
+        await page.get_by_role("link", name="newest people").click()
+        await expect(page.locator("#newest li bdi").first).to_have_text(f"user1{size}1")
+        await expect(page.get_by_label("Search")).to_have_value("")
+        assert page.url.endswith("/")
+
+
+async def test_searching_as_one_types(page: Page, database: psycopg.Connection) -> None:
+    for name in ("Anna", "Änne", "annika", "张三", "张伟", "Зоя"):
+        database.execute(
+            "INSERT INTO users (username, username_key, password_hash) VALUES (%s, %s, '-')",
+            [name, name.lower()],
+        )
+    await page.get_by_label("Search").press_sequentially("ANN")
+    await expect(page.locator("#users li bdi")).to_have_text(["Anna", "annika"])
+    await expect(page.locator("#users-title")).to_have_text("2 found")
+    await expect(page.locator("#announcement")).to_have_text("2 found")
+    assert page.url.endswith("/?q=ANN")
+    await page.get_by_label("Search").press("Enter")
+    await page.get_by_label("Search").fill("张")
+    await expect(page.locator("#users li bdi")).to_have_text(["张三", "张伟"])
+    await page.get_by_label("Search").fill("zz<b>")
+    await expect(page.get_by_text("No user name begins with zz<b>.")).to_be_visible()
+    await page.go_back()
+    await expect(page.locator("#users li bdi")).to_have_text(["张三", "张伟"])
+    await expect(page.get_by_label("Search")).to_have_value("张")
+    await page.go_back()
+    await expect(page.locator("#users li bdi")).to_have_text(["Anna", "annika"])
+    await expect(page.get_by_label("Search")).to_have_value("ANN")
+    await page.reload()
+    await expect(page.locator("#users li bdi")).to_have_text(["Anna", "annika"])
+    await page.go_back()
+    await expect(page.locator("#newest li")).to_have_count(6)
+    await expect(page.get_by_label("Search")).to_have_value("")
+    await is_live(page)
+    add_users(database, 1)
+    await expect(page.locator("#newest li")).to_have_count(7)
+
+
+async def test_of_two_answers_to_a_search_the_newer_request_wins(
+    page: Page, database: psycopg.Connection
+) -> None:
+    add_users(database, 1, "anna")
+    add_users(database, 1, "bob")
+
+    async def hold(route: object) -> None:
+        del route  # never answered
+
+    await page.route("**/users?q=a", hold)
+    await page.get_by_label("Search").fill("a")
+    async with page.expect_request("**/users?q=a"):
+        pass
+    await page.get_by_label("Search").fill("b")
+    await expect(page.locator("#users li bdi")).to_have_text(["bob1"])
+
+
+async def test_without_javascript_search_is_a_plain_form_and_nothing_claims_to_be_live(
+    browser: Browser, url: str, database: psycopg.Connection
+) -> None:
+    add_users(database, 60, "ann")
+    page = await browser.new_page(base_url=url, java_script_enabled=False)
+    await page.goto("/")
+    await expect(page.locator("#live")).to_be_hidden()
+    await page.get_by_label("Search").fill("ANN")
+    await page.get_by_role("button", name="Search").click()
+    await expect(page.locator("#users-title")).to_have_text("More than 50 found")
+    await page.get_by_role("link", name="Next").click()
+    await expect(page.locator("#users li")).to_have_count(10)
+    await page.get_by_role("link", name="Previous").click()
+    await expect(page.locator("#users li")).to_have_count(50)
+    await page.context.close()
+
+
+async def test_the_page_says_when_it_is_not_live_and_catches_up(
+    context: BrowserContext, page: Page, database: psycopg.Connection
+) -> None:
+    await is_live(page)
+    await context.set_offline(offline=True)
+    await page.evaluate("htmx.find('#follow')._htmx.sse.reader.cancel()")
+    await expect(page.locator("#connecting")).to_be_visible()
+    add_users(database, 1)
+    await context.set_offline(offline=False)
+    await is_live(page)
+    await expect(page.locator("#newest li bdi")).to_have_text(["user1"])
