@@ -1,15 +1,20 @@
-"""Accounts: what a user name and a password may be, and Argon2id hashing off the event loop."""
+"""Accounts: what a user name and a password may be, Argon2id hashing off the event loop, session tokens."""
 
 import asyncio
+import hashlib
 import os
 import re
+import secrets
 import time
 import unicodedata
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial, reduce
+from typing import ParamSpec, TypeVar
 
 from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
 from confusable_homoglyphs import categories, confusables
 from precis_i18n import get_profile
 from zxcvbn import zxcvbn
@@ -38,6 +43,9 @@ RESERVED = frozenset(
     """.split()  # noqa: SIM905 (a list of words reads better without the quotes)
 )
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _case_preserved = get_profile("UsernameCasePreserved")
 _case_mapped = get_profile("UsernameCaseMapped")
 _opaque_string = get_profile("OpaqueString")
@@ -46,8 +54,11 @@ _opaque_string = get_profile("OpaqueString")
 class RefusedError(Exception):
     """A user name or password is not allowed.
 
-    `field` is "username" or "password"; the text is a sentence that says what to do.
+    `field` is the id of its input, "username" or "password"; the text is a sentence that says what
+    to do; `status` is that of the HTTP answer.
     """
+
+    status = 422
 
     def __init__(self, field: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -100,6 +111,17 @@ def parse_username(text: str) -> Username:
     return Username(shown, key)
 
 
+def username_key(text: str) -> str:
+    """Return the key of the user name in `text`, as `parse_username` does; "" where there can be none.
+
+    Names that are no longer allowed to newcomers keep their keys.
+    """
+    try:
+        return str(_case_mapped.enforce(_case_preserved.enforce(text.strip(" \u3000"))))
+    except UnicodeEncodeError:
+        return ""
+
+
 def fold_prefix(text: str) -> str:
     """Return the beginning of a user name as keys begin, for a search; spaces around it left out.
 
@@ -131,11 +153,10 @@ def _looks_alike(name: str) -> bool:
     return bool(confusables.is_confusable(name, greedy=False))
 
 
-def parse_password(text: str, username: Username, min_length: int) -> str:
+def normalise_password(text: str) -> str:
     """Return the password in the form to hash (RFC 8265 OpaqueString).
 
-    Raises RefusedError unless it has `min_length` to 256 code points and zxcvbn, which knows the
-    user name, scores it 3 or more. Takes up to 0.05 s: call it off the event loop.
+    Raises RefusedError unless it has 1 to 256 characters, all of them visible ones or spaces.
     """
     refuse = partial(RefusedError, "password")
     if not text:
@@ -145,9 +166,19 @@ def parse_password(text: str, username: Username, min_length: int) -> str:
     if len(text) > PASSWORD_MAX_LENGTH:
         raise refuse(f"Choose a shorter password: at most {PASSWORD_MAX_LENGTH} characters.")
     try:
-        password = str(_opaque_string.enforce(text))
+        return str(_opaque_string.enforce(text))
     except UnicodeEncodeError:
         raise refuse("This password holds an invisible character: type it by hand.") from None
+
+
+def parse_password(text: str, username: Username, min_length: int) -> str:
+    """Return a new password in the form to hash.
+
+    Raises RefusedError unless it has `min_length` to 256 code points and zxcvbn, which knows the
+    user name, scores it 3 or more. Takes up to 0.05 s: call it off the event loop.
+    """
+    refuse = partial(RefusedError, "password")
+    password = normalise_password(text)
     if len(password) < min_length:
         raise refuse(f"Choose a longer password: at least {min_length} characters.")
     scored = zxcvbn(password[:PASSWORD_SCORED_LENGTH], user_inputs=[username.shown, username.key])
@@ -159,12 +190,22 @@ def parse_password(text: str, username: Username, min_length: int) -> str:
     return password
 
 
+def new_token() -> str:
+    """Return a session token: 32 random bytes, as text."""
+    return secrets.token_urlsafe(32)
+
+
+def digest(token: str) -> bytes:
+    """Return the SHA-256 of a session token, under which its session is stored."""
+    return hashlib.sha256(token.encode(errors="replace")).digest()
+
+
 class Passwords:
     """Checks and hashes passwords in threads of its own, so that the event loop stays free.
 
     Argon2id with 19 MiB, 2 passes and 1 lane, as the OWASP Password Storage Cheat Sheet advises.
     At most `QUEUE` passwords are at work or waiting, none for more than `WAIT_SECONDS`; hashing
-    releases the GIL.
+    releases the GIL. Every method raises BusyError if the queue is full or slow.
     """
 
     QUEUE = 256
@@ -173,29 +214,60 @@ class Passwords:
     def __init__(self, min_length: int) -> None:
         self._min_length = min_length
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+        self._nobodys_hash = self._hasher.hash(new_token())
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="passwords")
         self._queued = 0
 
     async def hash_new(self, password: str, username: Username) -> str:
-        """Return the Argon2id hash of a new password.
+        """Return the hash of a new password. Raises RefusedError if the password is not allowed."""
+        return await self._run(
+            lambda: self._hasher.hash(parse_password(password, username, self._min_length))
+        )
 
-        Raises RefusedError if the password is not allowed, BusyError if the queue is full or slow.
-        """
+    async def hash_old(self, password: str) -> str:
+        """Return the hash, with the parameters of today, of a password that is in use already."""
+        return await self._run(self._hasher.hash, _opaque(password))
+
+    async def match(self, password: str, password_hash: str | None) -> bool:
+        """Return whether the hash is of this password; without a hash after the same time."""
+        return await self._run(self._match, _opaque(password), password_hash)
+
+    def is_outdated(self, password_hash: str) -> bool:
+        """Return whether the hash was made with other parameters than those of today."""
+        return self._hasher.check_needs_rehash(password_hash)
+
+    def _match(self, password: str, password_hash: str | None) -> bool:
+        try:
+            return self._hasher.verify(password_hash or self._nobodys_hash, password) and bool(password_hash)
+        except InvalidHashError:
+            return self._match(password, None)
+        except VerificationError:
+            return False
+
+    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._queued >= self.QUEUE:
             raise BusyError
+        latest = time.monotonic() + self.WAIT_SECONDS
+
+        def in_time() -> T:
+            if time.monotonic() > latest:
+                raise BusyError
+            return work(*args, **kwargs)
+
         self._queued += 1
         try:
-            loop = asyncio.get_running_loop()
-            latest = time.monotonic() + self.WAIT_SECONDS
-            return await loop.run_in_executor(self._threads, self._hash_new, password, username, latest)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, in_time)
         finally:
             self._queued -= 1
-
-    def _hash_new(self, password: str, username: Username, latest: float) -> str:
-        if time.monotonic() > latest:
-            raise BusyError
-        return self._hasher.hash(parse_password(password, username, self._min_length))
 
     def close(self) -> None:
         """End the threads; passwords that still wait are dropped."""
         self._threads.shutdown(cancel_futures=True)
+
+
+def _opaque(password: str) -> str:
+    """Return the form that was hashed; what has none, and so never was, as it is."""
+    try:
+        return str(_opaque_string.enforce(password))
+    except UnicodeEncodeError:
+        return password.encode(errors="replace").decode()

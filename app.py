@@ -1,30 +1,33 @@
 """The routes: a request in, a page or a fragment out."""
 
-import json
-import shutil
-import tempfile
 from collections.abc import AsyncGenerator
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import cast
 from urllib.parse import quote, urlencode
 
 import psycopg
 from markupsafe import Markup
-from quart import Blueprint, Quart, Response, abort, current_app, redirect, render_template, request
-from servestatic import ServeStaticASGI
-from servestatic.cli import main as build_static
+from quart import Blueprint, Quart, Response, abort, current_app, g, redirect, render_template, request
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 import db
-from accounts import BusyError, Passwords, RefusedError, Username, fold_prefix, parse_username
+import security
+from accounts import (
+    BusyError,
+    Passwords,
+    RefusedError,
+    Username,
+    digest,
+    fold_prefix,
+    new_token,
+    parse_username,
+    username_key,
+)
+from assets import serve_static
 from live import Live, Snapshot
-from security import BODY_LIMIT, FORM_TYPE, SAFE_METHODS, ResponseHeaders, is_cross_site, read_fields
+from security import BODY_LIMIT, FORM_TYPE, SAFE_METHODS, Limit, ResponseHeaders, is_cross_site, read_fields
 from settings import Settings
 
-HERE = Path(__file__).parent
-SCRIPTS = "htmx.min.js", "hx-sse.min.js", "roster.js"
-YEAR = "public, max-age=31536000, immutable"
 RETRY_SECONDS = 5
 CLOSE_SECONDS = 1.0  # for connections that are just being made
 OLD_AFTER_SECONDS = 1.0  # without a database connection, after which the visitor gets the last snapshot
@@ -36,12 +39,23 @@ SENTENCES = {
     405: "This address does not take that kind of request.",
     413: "This is too large. A user name and a password need far less.",
     415: "This is not a form. Send user name and password as a URL-encoded form.",
+    429: "That was too often. Please try again in {} seconds.",
     500: "Something went wrong here. It has been noted; please try again.",
     503: "Roster cannot do this just now. Nothing is lost: please try again in a few seconds.",
 }
+PLACES = {
+    "/register": "#register-message",
+    "/register/check": "#availability",
+    "/sign-in": "#account-message",
+    "/sign-out": "#account-message",
+    "/account/password": "#account-message",
+    "/account/sign-out-everywhere": "#account-message",
+    "/account/delete": "#account-message",
+}
 
-
-UNSET = dict.fromkeys(("registered", "refusal", "typed", "free", "changes", "away_since"))
+UNSET = dict.fromkeys(
+    ("account", "away_since", "changes", "done", "free", "refusal", "registered", "signing_in", "typed")
+)
 
 routes = Blueprint("roster", __name__)
 
@@ -55,6 +69,8 @@ def create_app(settings: Settings) -> Quart:
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     app.config["PUBLIC_ORIGIN"] = settings.public_origin
     app.config["MAX_VIEWERS"] = settings.max_viewers
+    app.config["RATE_LIMITS"] = settings.rate_limits
+    app.config["TRUSTED_PROXY_HOPS"] = settings.trusted_proxy_hops
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.globals["password_min_length"] = settings.password_min_length
     app.register_blueprint(routes)
@@ -97,6 +113,11 @@ def live() -> Live:
     return cast("Live", current_app.extensions["live"])
 
 
+def passwords() -> Passwords:
+    """Return the password threads of the application."""
+    return cast("Passwords", current_app.extensions["passwords"])
+
+
 @routes.before_app_request
 async def refuse_cross_site() -> None:
     """Let no other site act through a visitor's browser."""
@@ -105,21 +126,49 @@ async def refuse_cross_site() -> None:
         abort(403)
 
 
+@routes.after_app_request
+async def keep_private(response: Response) -> Response:
+    """Hand out cookies; let only its reader keep an answer, and not even them one that is personal."""
+    cookies = g.get("cookies", {})
+    for name, value in cookies.items():
+        response.set_cookie(
+            name,
+            value,
+            max_age=db.SESSION if value else 0,
+            secure=is_tls(),
+            httponly=True,
+            samesite="Lax",
+        )
+    if cookies or {cookie_name("session"), cookie_name("done")} & request.cookies.keys():
+        response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "private, no-cache")
+    response.vary.update(["Cookie", "HX-Request"])
+    return response
+
+
 @routes.get("/")
 async def index() -> Response:
     """Show the page: the newest people, those before or after a cursor, or those of a search."""
-    if not request.query_string and live().is_fresh:
+    done = read_cookie("done")
+    if not (request.query_string or read_cookie("session") or done) and live().is_fresh:
         return await answer_snapshot()
     [registered] = read_fields(request.query_string, "registered")
     last = None if request.query_string else live().snapshot
+    patience = OLD_AFTER_SECONDS if last else None
     try:
-        roster = await select_roster(OLD_AFTER_SECONDS if last else None)
+        account = await signed_in(patience)
+        roster = await select_roster(patience)
     except psycopg.OperationalError:
         if not last:
             raise
         return await answer("page.html", roster=last.roster, away_since=live().read_at)
     user = await find_user(registered)
-    return await answer("page.html", roster=roster, registered=user and user.username)
+    name = user and user.username
+    if done:
+        set_cookie("done", "")
+    return await answer(
+        "page.html", roster=roster, account=account, registered=name, signing_in=name, done=done
+    )
 
 
 @routes.get("/users")
@@ -130,7 +179,7 @@ async def users() -> Response:
     address = f"/?{urlencode(query)}".rstrip("?")
     if not wants_fragment():
         return see_other(address)
-    response = await answer("_users.html", roster=await select_roster())
+    response = await answer("_users.html", account=await signed_in(), roster=await select_roster())
     response.headers["HX-Push-Url"] = address
     return response
 
@@ -139,7 +188,7 @@ async def users() -> Response:
 async def follow() -> Response:
     """Send every change of the list as it happens (Server-Sent Events)."""
     if live().viewers >= current_app.config["MAX_VIEWERS"]:
-        raise ServiceUnavailable
+        raise ServiceUnavailable(retry_after=RETRY_SECONDS)
     [version] = read_fields(request.query_string, "version")
     events = live().events(request.headers.get("Last-Event-ID", version))
     response = Response(b"" if request.method == "HEAD" else events, content_type="text/event-stream")
@@ -152,28 +201,29 @@ async def follow() -> Response:
 @routes.post("/register")
 async def register() -> Response:
     """Register a user, and say by the form whether it worked."""
+    await limit(security.REGISTER, address())
     typed, password = await read_form("username", "password")
-    try:
-        username = parse_username(typed)
-        password_hash = await current_app.extensions["passwords"].hash_new(password, username)
-        version = await db.insert_user(pool(), username.shown, username.key, password_hash)
-        if version is None:
-            raise ExistsError(username)
-    except RefusedError as refusal:
-        return await answer_refusal(refusal, typed)
-    snapshot = await live().reach(version)
+    username = parse_username(typed)
+    password_hash = await passwords().hash_new(password, username)
+    version = await db.insert_user(pool(), username.shown, username.key, password_hash)
+    if version is None:
+        raise ExistsError(username)
+    changes = await changes_since(version)
     if not wants_fragment():
         return see_other(f"/?registered={quote(username.shown, safe='')}")
-    if snapshot:
-        changes = snapshot.changes
-    else:
-        changes = await render_template("_changes.html", **UNSET, roster=await db.select_roster(pool()))
-    return await answer("_registered.html", registered=username.shown, changes=Markup(changes))  # noqa: S704
+    return await answer(
+        "_registered.html",
+        account=await signed_in(),
+        registered=username.shown,
+        signing_in=username.shown,
+        changes=changes,
+    )
 
 
 @routes.get("/register/check")
 async def check() -> Response:
     """Say in a line whether a user name is free."""
+    await limit(security.CHECK, address())
     [typed] = read_fields(request.query_string, "username")
     try:
         username = parse_username(typed)
@@ -182,6 +232,142 @@ async def check() -> Response:
     except RefusedError as refusal:
         return await answer("_availability.html", refusal=refusal)
     return await answer("_availability.html", free=username.shown)
+
+
+@routes.post("/sign-in")
+async def sign_in() -> Response:
+    """Begin a session, and show the account or that user name or password is wrong."""
+    typed, password = await read_form("username", "password")
+    key, token = username_key(typed), new_token()
+    account = await verify(key, password, "sign-in-password")
+    # Between the two its password may have been changed, or its hash renewed.
+    while not await db.insert_session(pool(), account, digest(token), digest(read_cookie("session"))):
+        account = await verify(key, password, "sign-in-password")
+    if passwords().is_outdated(account.password_hash):
+        await db.update_password(pool(), account, await passwords().hash_old(password))
+    set_cookie("session", token)
+    return await answer_done("signed-in", account)
+
+
+@routes.post("/sign-out")
+async def sign_out() -> Response:
+    """End the session, if there is one."""
+    await limit(security.ACCOUNT, address())
+    await db.delete_session(pool(), digest(read_cookie("session")))
+    set_cookie("session", "")
+    return await answer_done("signed-out")
+
+
+@routes.post("/account/sign-out-everywhere")
+async def sign_out_everywhere() -> Response:
+    """End all sessions of the account, this one too."""
+    await limit(security.ACCOUNT, address())
+    if account := await signed_in():
+        await db.delete_sessions(pool(), account)
+    set_cookie("session", "")
+    return await answer_done("signed-out-everywhere")
+
+
+@routes.post("/account/password")
+async def change_password() -> Response:
+    """Change the password; all sessions end but this one, which gets a new token."""
+    current, new = await read_form("current_password", "new_password")
+    account = await verify_signed_in(current, "current-password")
+    username = Username(account.username, username_key(account.username))
+    try:
+        password_hash = await passwords().hash_new(new, username)
+    except RefusedError as refusal:
+        raise RefusedError("new-password", str(refusal)) from None
+    token = new_token()
+    if not await db.update_password(pool(), account, password_hash, digest(token)):
+        raise WrongError("current-password")
+    set_cookie("session", token)
+    return await answer_done("password-changed", account)
+
+
+@routes.post("/account/delete")
+async def delete_account() -> Response:
+    """Delete the account, with everything that is stored of it."""
+    [password] = await read_form("password")
+    account = await verify_signed_in(password, "delete-password")
+    version = await db.delete_user(pool(), account)
+    set_cookie("session", "")
+    return await answer_done("deleted", changes=await changes_since(version))
+
+
+async def verify(key: str, password: str, field: str) -> db.Account:
+    """Return the account of that user name and password. Raises WrongError, with no hint which is wrong."""
+    await limit(security.SIGN_IN, address(), key)
+    await limit(security.FAILURES, key)  # counted first, so that no crowd of guesses slips past
+    account = await db.select_account(pool(), key)
+    matches = await passwords().match(password, account.password_hash if account else None)
+    if not account or not matches:
+        raise WrongError(field)
+    if current_app.config["RATE_LIMITS"]:
+        await security.give_back(pool(), security.FAILURES, key)
+    return account
+
+
+async def verify_signed_in(password: str, field: str) -> db.Account:
+    """Return the account that is signed in if the password is its own. Raises WrongError."""
+    account = await signed_in()
+    if account is None:
+        await limit(security.ACCOUNT, address())
+        raise WrongError("sign-in-password", "You are signed out. Sign in again.")
+    return await verify(username_key(account.username), password, field)
+
+
+async def signed_in(patience: float | None = None) -> db.Account | None:
+    """Return the account whose session the visitor's cookie names, None without one."""
+    token = read_cookie("session")
+    session = await db.select_session(pool(), digest(token), patience) if token else None
+    if token and session is None:
+        set_cookie("session", "")
+    elif session and session.extended:
+        set_cookie("session", token)
+    return session.account if session else None
+
+
+def read_cookie(name: str) -> str:
+    """Return a cookie's value, "" without one or if there are two, of which one is not ours."""
+    values = request.cookies.getlist(cookie_name(name))
+    return values[0] if len(values) == 1 else ""
+
+
+def set_cookie(name: str, value: str) -> None:
+    """Let the answer set a cookie, or with "" remove it."""
+    g.setdefault("cookies", {})[cookie_name(name)] = value
+
+
+def cookie_name(name: str) -> str:
+    """Return the cookie's full name, which over TLS no other site or path can set (RFC 6265bis, 4.1.3.2)."""
+    return f"__Host-{name}" if is_tls() else name
+
+
+def is_tls() -> bool:
+    """Return whether the visitor's browser speaks TLS, to us or to the proxy in front."""
+    return request.scheme == "https" or current_app.config["PUBLIC_ORIGIN"].startswith("https:")
+
+
+def address() -> str:
+    """Return what tells the visitor from others; see `security.client_address`."""
+    return security.client_address(
+        request.remote_addr, request.headers, current_app.config["TRUSTED_PROXY_HOPS"]
+    )
+
+
+async def limit(kind: Limit, *who: str) -> None:
+    """Count one towards a limit, unless they are off; see `security.spend`."""
+    if current_app.config["RATE_LIMITS"]:
+        await security.spend(pool(), kind, *who)
+
+
+async def changes_since(version: int) -> Markup:
+    """Return the changes to an open page, as soon as they hold that version."""
+    snapshot = await live().reach(version)
+    if snapshot:
+        return Markup(snapshot.changes)  # noqa: S704
+    return Markup(await render_template("_changes.html", **UNSET, roster=await db.select_roster(pool())))  # noqa: S704
 
 
 async def find_user(username: str) -> db.User | None:
@@ -195,6 +381,8 @@ async def find_user(username: str) -> db.User | None:
 async def select_roster(patience: float | None = None) -> db.Roster:
     """Return the page of the list that the request asks for; `patience` as in `db.select_roster`."""
     q, before, after = read_fields(request.query_string, "q", "before", "after")
+    if q:
+        await limit(security.SEARCH, address())
     return await db.select_roster(
         pool(), prefix=fold_prefix(q), before=before, after=after, patience=patience
     )
@@ -203,8 +391,20 @@ async def select_roster(patience: float | None = None) -> db.Roster:
 class ExistsError(RefusedError):
     """The user name exists already."""
 
+    status = 409
+
     def __init__(self, username: Username) -> None:
         super().__init__("username", f"{username.shown} already exists. Choose another user name.")
+
+
+class WrongError(RefusedError):
+    """The password is not that of the user name, or there is none of it."""
+
+    status = 401
+
+    def __init__(self, field: str, sentence: str = "") -> None:
+        which = "User name or password" if field == "sign-in-password" else "Password"
+        super().__init__(field, sentence or f"{which} is wrong.")
 
 
 def wants_fragment() -> bool:
@@ -221,12 +421,24 @@ async def read_form(*names: str) -> list[str]:
 
 
 async def answer(template: str, status: int = 200, **context: object) -> Response:
-    """Return a page or fragment, which only its reader may keep and must ask for again."""
+    """Return a page or fragment."""
     q = read_fields(request.query_string, "q")[0]
-    response = Response(await render_template(template, **UNSET | {"q": q} | context), status)
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Vary"] = "HX-Request"
-    return response
+    return Response(await render_template(template, **UNSET | {"q": q} | context), status)
+
+
+async def answer_form(fragment: str, status: int, **context: object) -> Response:
+    """Return what a form led to: the fragment for HTMX, else the whole page."""
+    if wants_fragment():
+        return await answer(fragment, status, **context)
+    return await answer("page.html", status, roster=await db.select_roster(pool()), **context)
+
+
+async def answer_done(done: str, account: db.Account | None = None, changes: str = "") -> Response:
+    """Return the account's region as it is now, saying what was done; without HTMX go to the page."""
+    if not wants_fragment():
+        set_cookie("done", done)
+        return see_other("/")
+    return await answer("_signed.html", done=done, account=account, changes=changes)
 
 
 async def answer_snapshot() -> Response:
@@ -235,33 +447,38 @@ async def answer_snapshot() -> Response:
     coding = request.accept_encodings.best_match(snapshot.encoded, default="identity")
     response = Response(snapshot.encoded[coding], content_type="text/html; charset=utf-8")
     response.headers["Cache-Control"] = "no-cache"
-    response.headers["Vary"] = "Accept-Encoding"
+    response.vary.add("Accept-Encoding")
     if coding != "identity":
         response.headers["Content-Encoding"] = coding
     response.set_etag(snapshot.etag, weak=True)
     return await response.make_conditional(request)
 
 
-async def answer_refusal(refusal: RefusedError, typed: str) -> Response:
-    """Return the form with the sentence by its field, the user name kept; 409 if it exists, else 422."""
-    status = 409 if isinstance(refusal, ExistsError) else 422
-    if wants_fragment():
-        return await answer("_registered.html", status, typed=typed, refusal=refusal)
-    roster = await db.select_roster(pool())
-    return await answer("page.html", status, roster=roster, typed=typed, refusal=refusal)
+@routes.app_errorhandler(RefusedError)
+async def answer_refusal(refusal: RefusedError) -> Response:
+    """Return the form with the sentence by its field and the user name kept."""
+    [typed] = await read_form("username")
+    registering = request.path == "/register"
+    return await answer_form(
+        "_registered.html" if registering else "_signed.html",
+        refusal.status,
+        account=await signed_in(),
+        refusal=refusal,
+        **{"typed" if registering else "signing_in": typed},
+    )
 
 
 @routes.app_errorhandler(HTTPException)
 async def answer_problem(error: HTTPException) -> Response:
     """Return the small page or the fragment for an error, and nothing about its cause."""
     status = error.code or 500
+    headers = dict(error.get_headers())
     sentence = SENTENCES.get(status, SENTENCES[400 if status < 500 else 500])  # noqa: PLR2004
-    place = "#register-message" if request.path == "/register" else "#notice"
+    sentence = sentence.format(headers.get("Retry-After"))
     template = "_problem.html" if wants_fragment() else "problem.html"
+    place = PLACES.get(request.path, "#notice")
     response = await answer(template, status, sentence=sentence, place=place)
-    response.headers.update({k: v for k, v in error.get_headers() if k == "Allow"})
-    if status == ServiceUnavailable.code:
-        response.headers["Retry-After"] = str(RETRY_SECONDS)
+    response.headers.update({k: v for k, v in headers.items() if k in {"Allow", "Retry-After"}})
     return response
 
 
@@ -271,44 +488,9 @@ async def answer_problem(error: HTTPException) -> Response:
 @routes.app_errorhandler(psycopg.errors.ReadOnlySqlTransaction)
 async def answer_try_again(_error: Exception) -> Response:
     """Return the answer for what a few seconds may mend: a full queue, a database that is away."""
-    return await answer_problem(ServiceUnavailable())
+    return await answer_problem(ServiceUnavailable(retry_after=RETRY_SECONDS))
 
 
 def see_other(address: str) -> Response:
     """Return a redirect after which the browser asks with GET."""
     return redirect(address, 303)  # type: ignore[return-value]
-
-
-def serve_static(app: Quart) -> None:
-    """Serve `static/` compressed, under addresses that change with the content and never expire.
-
-    Templates write `static("style.css")` for the address.
-    """
-    folder = static_folder()
-    names = json.loads((Path(folder.name) / "staticfiles.json").read_text())["paths"]
-    app.add_template_global(lambda name: f"/static/{names[name]}", "static")
-    app.asgi_app = ServeStaticASGI(  # type: ignore[method-assign]
-        app.asgi_app,
-        folder.name,
-        "static",
-        allow_all_origins=False,
-        add_headers_function=lambda headers, _path, _url: headers.__setitem__("Cache-Control", YEAR),
-    )
-
-
-@cache
-def static_folder() -> "tempfile.TemporaryDirectory[str]":
-    """Return a folder, removed when the process ends, with the hashed and compressed files.
-
-    The scripts become one, `scripts.js`: HTMX starts a moment after its own, whether or not another
-    file with its extension or our listeners has arrived by then.
-    """
-    folder = tempfile.TemporaryDirectory(prefix="roster-static-")
-    with tempfile.TemporaryDirectory() as source:
-        shutil.copytree(HERE / "static", source, dirs_exist_ok=True)
-        scripts = [Path(source, name) for name in SCRIPTS]
-        Path(source, "scripts.js").write_text("\n".join(script.read_text() for script in scripts))
-        for script in scripts:
-            script.unlink()
-        build_static(["--all", "--no-zstd", "--quiet", source, folder.name])
-    return folder

@@ -7,10 +7,10 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import LiteralString, TypeAlias, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -23,6 +23,7 @@ BIGINT = 2**63
 MIGRATIONS = Path(__file__).parent / "migrations"
 CONNECT_SECONDS = "5"  # a host; libpq's own default is to wait for ever
 WAIT_SECONDS = 5.0  # for a free connection, before the visitor is asked to try again
+SESSION = timedelta(days=30)  # from its last use, to the day
 ANSWER_SECONDS = 5.0  # for PostgreSQL to answer, before its connection counts as dead
 
 Pool: TypeAlias = AsyncConnectionPool[psycopg.AsyncConnection]
@@ -44,6 +45,21 @@ class User:
     id: int
     username: str
     registered_at: datetime
+
+
+@dataclass(frozen=True)
+class Account(User):
+    """A user as they themselves see it, with the hash of their password."""
+
+    password_hash: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A user's session; `extended` when it has just been extended, as its cookie must be too."""
+
+    account: Account
+    extended: bool
 
 
 @dataclass(frozen=True)
@@ -224,6 +240,198 @@ async def insert_user(pool: Pool, username: str, username_key: str, password_has
         return row[0] if row else None
 
     return await _with_retry(pool, insert)
+
+
+async def insert_users(
+    connection: psycopg.AsyncConnection, usernames: list[str], keys: list[str], hashes: list[str]
+) -> int:
+    """Insert users in one change, except those whose key exists already; return how many."""
+    inserted = await connection.execute(
+        """
+        INSERT INTO users (username, username_key, password_hash)
+        SELECT * FROM unnest(%s::text[], %s::text[], %s::text[])
+        ON CONFLICT (username_key) DO NOTHING
+        """,
+        [usernames, keys, hashes],
+    )
+    return inserted.rowcount
+
+
+async def select_existing_keys(connection: psycopg.AsyncConnection, keys: list[str]) -> set[str]:
+    """Return those of the keys that users have."""
+    found = await connection.execute("SELECT username_key FROM users WHERE username_key = ANY (%s)", [keys])
+    return {key async for (key,) in found}
+
+
+async def select_account(pool: Pool, username_key: str) -> Account | None:
+    """Return the user of that key with their password's hash, if there is one."""
+
+    async def select(connection: psycopg.AsyncConnection) -> Account | None:
+        async with connection.cursor(row_factory=class_row(Account)) as rows:
+            await rows.execute(
+                "SELECT id, username, registered_at, password_hash FROM users WHERE username_key = %s",
+                [username_key],
+            )
+            return await rows.fetchone()
+
+    return await _with_retry(pool, select)
+
+
+async def update_password(
+    pool: Pool, account: Account, password_hash: str, token_hash: bytes | None = None
+) -> bool:
+    """Give the account, unless its password has changed since it was read, a new hash.
+
+    With a `token_hash` all its sessions end and one of that token begins. Return whether it was done.
+    """
+
+    async def update(connection: psycopg.AsyncConnection) -> bool:
+        async with connection.transaction():
+            await connection.execute(
+                "UPDATE users SET password_hash = %s WHERE id = %s AND password_hash = %s",
+                [password_hash, account.id, account.password_hash],
+            )
+            ours = await connection.execute(
+                "SELECT FROM users WHERE id = %s AND password_hash = %s", [account.id, password_hash]
+            )
+            if ours.rowcount and token_hash:
+                await connection.execute("DELETE FROM sessions WHERE user_id = %s", [account.id])
+                await _insert_session(connection, account.id, password_hash, token_hash)
+            return bool(ours.rowcount)
+
+    return await _with_retry(pool, update)
+
+
+async def delete_user(pool: Pool, user: User) -> int:
+    """Delete a user and return a version of the roster without them."""
+
+    async def delete(connection: psycopg.AsyncConnection) -> int:
+        await connection.execute("DELETE FROM users WHERE id = %s", [user.id])
+        found = await connection.execute("SELECT version FROM roster")
+        [version] = await found.fetchone() or (0,)
+        return int(version)
+
+    return await _with_retry(pool, delete)
+
+
+async def insert_session(pool: Pool, account: Account, token_hash: bytes, old_token_hash: bytes) -> bool:
+    """Begin a session, unless the account's password has changed since it was read.
+
+    The session of the old token ends, and so do those that have expired. Return whether it began.
+    """
+
+    async def insert(connection: psycopg.AsyncConnection) -> bool:
+        await connection.execute(
+            "DELETE FROM sessions WHERE expires_at < now() OR token_hash = %s", [old_token_hash]
+        )
+        return await _insert_session(connection, account.id, account.password_hash, token_hash)
+
+    return await _with_retry(pool, insert)
+
+
+async def _insert_session(
+    connection: psycopg.AsyncConnection, user_id: int, password_hash: str, token_hash: bytes
+) -> bool:
+    # FOR SHARE waits for a password change or deletion under way, and then sees its result.
+    await connection.execute(
+        """
+        INSERT INTO sessions (token_hash, user_id, expires_at)
+        SELECT %s, id, now() + %s FROM users WHERE id = %s AND password_hash = %s FOR SHARE
+        ON CONFLICT DO NOTHING
+        """,
+        [token_hash, SESSION, user_id, password_hash],
+    )
+    ours = await connection.execute("SELECT FROM sessions WHERE token_hash = %s", [token_hash])
+    return bool(ours.rowcount)
+
+
+async def select_session(pool: Pool, token_hash: bytes, patience: float | None = None) -> Session | None:
+    """Return the session of a token unless it has ended; once a day it is extended by its use.
+
+    `patience` as in `select_roster`.
+    """
+
+    async def select(connection: psycopg.AsyncConnection) -> Session | None:
+        found = await connection.execute(
+            """
+            WITH extended AS (
+                UPDATE sessions SET expires_at = now() + %(session)s
+                WHERE token_hash = %(token_hash)s
+                  AND expires_at BETWEEN now() AND now() + %(session)s - interval '1 day'
+                RETURNING token_hash
+            )
+            SELECT users.id, username, registered_at, password_hash, extended.token_hash IS NOT NULL
+            FROM sessions JOIN users ON users.id = user_id LEFT JOIN extended USING (token_hash)
+            WHERE token_hash = %(token_hash)s AND expires_at > now()
+            """,
+            {"token_hash": token_hash, "session": SESSION},
+        )
+        row = await found.fetchone()
+        return Session(Account(*row[:-1]), row[-1]) if row else None
+
+    return await _with_retry(pool, select, patience)
+
+
+async def delete_session(pool: Pool, token_hash: bytes) -> None:
+    """End the session of a token."""
+    await _execute(pool, "DELETE FROM sessions WHERE token_hash = %s", token_hash)
+
+
+async def delete_sessions(pool: Pool, user: User) -> None:
+    """End all sessions of a user."""
+    await _execute(pool, "DELETE FROM sessions WHERE user_id = %s", user.id)
+
+
+async def spend(pool: Pool, key: str, count: int, seconds: int) -> float:
+    """Spend one of the `count` that `key` may at once; the seconds to wait if none is left, else 0.
+
+    What is spent comes back evenly, all of it in `seconds` (GCRA, the generic cell rate algorithm of
+    ATM Forum TM 4.0). A few keys that are whole again are forgotten on the way.
+    """
+
+    async def spend_one(connection: psycopg.AsyncConnection) -> float:
+        await connection.execute(
+            """
+            DELETE FROM rate_limits WHERE key = ANY (ARRAY(
+                SELECT key FROM rate_limits WHERE full_at < now()
+                ORDER BY full_at LIMIT 4 FOR UPDATE SKIP LOCKED
+            ))
+            """
+        )
+        found = await connection.execute(
+            """
+            WITH spent AS (
+                INSERT INTO rate_limits AS l VALUES (%(key)s, now() + %(one)s)
+                ON CONFLICT (key) DO UPDATE SET full_at = greatest(l.full_at, now()) + %(one)s
+                WHERE greatest(l.full_at, now()) + %(one)s <= now() + %(all)s
+                RETURNING key
+            )
+            SELECT CASE WHEN EXISTS (SELECT FROM spent) THEN 0 ELSE greatest(0.001, (
+                SELECT extract(epoch FROM full_at + %(one)s - %(all)s - now())
+                FROM rate_limits WHERE key = %(key)s
+            )) END
+            """,
+            {"key": key, "one": timedelta(seconds=seconds / count), "all": timedelta(seconds=seconds)},
+        )
+        [wait] = await found.fetchone() or (0,)
+        return float(wait)
+
+    return await _with_retry(pool, spend_one)
+
+
+async def give_back(pool: Pool, key: str, count: int, seconds: int) -> None:
+    """Take back one that was spent of `key`; see `spend`."""
+    one = timedelta(seconds=seconds / count)
+    await _execute(pool, "UPDATE rate_limits SET full_at = full_at - %s WHERE key = %s", one, key)
+
+
+async def _execute(pool: Pool, statement: LiteralString, *values: object) -> None:
+    """Execute a statement that may be repeated."""
+
+    async def execute(connection: psycopg.AsyncConnection) -> None:
+        await connection.execute(statement, values)
+
+    await _with_retry(pool, execute)
 
 
 async def _with_retry(

@@ -1,11 +1,17 @@
-"""Security: response headers, the same-origin check, and reading form fields strictly."""
+"""Security: response headers, the same-origin check, rate limits, and reading form fields strictly."""
 
+import math
 import re
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import parse_qs, urlsplit
 
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, Scope
 from hypercorn.typing import ASGISendEvent as Event
 from werkzeug.datastructures import Headers
+from werkzeug.exceptions import TooManyRequests
+
+import db
 
 BODY_LIMIT = 16 * 1024
 FORM_TYPE = "application/x-www-form-urlencoded"
@@ -87,3 +93,53 @@ def read_fields(encoded: bytes, *names: str) -> list[str]:
     return [
         "\ufffd" if len(values) > 1 else values[0] for values in (fields.get(name, [""]) for name in names)
     ]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most `count` at once, which come back evenly within `seconds`."""
+
+    name: str
+    count: int
+    seconds: int
+
+
+REGISTER = Limit("register", 30, 60)  # for one address: a classroom may be behind it
+SIGN_IN = Limit("sign-in", 10, 60)  # for one address and user name
+FAILURES = Limit("failures", 100, 3600)  # for one user name, wherever they come from
+ACCOUNT = Limit("account", 30, 60)
+CHECK = Limit("check", 120, 60)
+SEARCH = Limit("search", 120, 60)
+
+
+async def spend(pool: db.Pool, limit: Limit, *who: str) -> None:
+    """Count one towards a limit. Raises TooManyRequests, which says when to come back, beyond it."""
+    if wait := await db.spend(pool, _key(limit, who), limit.count, limit.seconds):
+        raise TooManyRequests(retry_after=math.ceil(wait))
+
+
+async def give_back(pool: db.Pool, limit: Limit, *who: str) -> None:
+    """Count one less towards a limit."""
+    await db.give_back(pool, _key(limit, who), limit.count, limit.seconds)
+
+
+def _key(limit: Limit, who: tuple[str, ...]) -> str:
+    return " ".join([limit.name, *who])
+
+
+def client_address(peer: str | None, headers: Headers, trusted_hops: int) -> str:
+    """Return what tells a visitor from others: the IPv4 address, or the IPv6 /64 (RFC 6177).
+
+    `peer` is who connected. Behind trusted proxies, each of which appends whom it saw, it is the
+    entry of X-Forwarded-For that many from the right; further left anybody can write.
+    """
+    seen = [entry.strip() for entry in ",".join(headers.getlist("X-Forwarded-For")).split(",")]
+    try:
+        address = ip_address(seen[-trusted_hops:][0] if trusted_hops else peer or "")
+    except ValueError:
+        return peer or ""
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(IPv6Address(int(address) >> 64 << 64))
+    return str(address)

@@ -32,6 +32,8 @@ class Settings:
     pool_size: int = 8
     max_viewers: int = 10_000
     password_min_length: int = 8
+    rate_limits: bool = True
+    trusted_proxy_hops: int = 0
     public_origin: str = ""
 
 
@@ -50,6 +52,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         "POOL_SIZE": _whole_number(1, 100),
         "MAX_VIEWERS": _whole_number(1, 1_000_000),
         "PASSWORD_MIN_LENGTH": _whole_number(8, 64),
+        "RATE_LIMITS": _on_or_off,
+        "TRUSTED_PROXY_HOPS": _whole_number(0, 10),
         "PUBLIC_ORIGIN": _origin,
     }
     values = {}
@@ -110,6 +114,12 @@ def _whole_number(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def _on_or_off(text: str) -> bool:
+    if text not in {"on", "off"}:
+        raise ValueError("write on or off")
+    return text == "on"
 
 
 def _origin(text: str) -> str:

@@ -2,11 +2,14 @@
 const find = (selector) => document.querySelector(selector);
 const on = (name, react) => document.addEventListener(name, react);
 
+// Where the answer to a form of the register or account region is said.
+const messageOf = (element) => find(`#${element.closest("#register, #account")?.id}-message`);
+
 // What got no answer of ours (none at all, or a proxy's page) is told in the page's own words, and
 // nothing that was typed is replaced.
 const tellNoAnswer = ({ target }) => {
   if (target.id === "follow" || target.id === "username") return;
-  find(target.closest("#register") ? "#register-message" : "#notice").textContent = document.body.dataset.offline;
+  (messageOf(target) ?? find("#notice")).textContent = document.body.dataset.offline;
 };
 on("htmx:error", tellNoAnswer);
 on("htmx:before:response", (event) => {
@@ -19,20 +22,28 @@ on("htmx:before:request", ({ target }) => {
   if (target.id !== "follow") find("#notice").textContent = "";
 });
 
-// While a registration is under way its fields wait; typing again takes back what was said of the old text.
+// While a form is under way its fields wait; typing again takes back what was said of the old text.
 const keep = (readOnly) => ({ target }) => {
-  if (target.id !== "register-form") return;
+  if (target.method !== "post") return;
   for (const input of target.querySelectorAll("input")) input.readOnly = readOnly;
 };
 on("htmx:before:request", keep(true));
 on("htmx:finally:request", keep(false));
 on("input", ({ target }) => {
   if (target.id === "username") find("#availability").textContent = "";
-  if (!target.closest("#register") || !target.ariaInvalid) return;
+  if (!target.ariaInvalid) return;
   target.ariaInvalid = null;
-  target.setAttribute("aria-describedby", target.dataset.hint);
-  find("#register-message").textContent = "";
+  target.setAttribute("aria-describedby", target.dataset.hint ?? "");
+  messageOf(target).textContent = "";
 });
+
+// Everybody is sent the same list; one's own row is marked here, as the first page had it.
+const markOwn = () => {
+  const row = document.getElementById(`user-${find("#account-panel")?.dataset.user}`);
+  for (const mark of document.querySelectorAll(".people em")) if (!row?.contains(mark)) mark.remove();
+  if (row && !row.querySelector("em")) row.querySelector("bdi").after(" ", find("#you").content.cloneNode(true));
+};
+on("htmx:after:swap", markOwn);
 
 // Whether changes reach this page.
 const showConnected = (connected) => {

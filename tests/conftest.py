@@ -88,7 +88,7 @@ async def pool(database_url: str) -> AsyncIterator[db.Pool]:
 
 @pytest_asyncio.fixture
 async def app(database_url: str) -> AsyncIterator[Quart]:
-    app = create_app(Settings(database_url=database_url))
+    app = create_app(Settings(database_url=database_url, rate_limits=False))
     async with app.test_app():
         yield app
 
@@ -146,7 +146,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 def start_process(folder: Path, *, tuning: str = "", **settings: str) -> subprocess.Popen[str]:
     """Start `serve.py`; `tuning` is code that changes its constants first."""
     program = f"import live, serve, sys; {tuning}; sys.exit(serve.main())"
-    defaults = {"BIND": "127.0.0.1:0", "DATA_DIR": str(folder / "data")}
+    defaults = {"BIND": "127.0.0.1:0", "DATA_DIR": str(folder / "data"), "RATE_LIMITS": "off"}
     return subprocess.Popen(
         [sys.executable, *(["-c", program] if tuning else [str(ROOT / "serve.py")])],
         cwd=ROOT if tuning else folder,

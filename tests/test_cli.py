@@ -1,7 +1,9 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
@@ -10,9 +12,14 @@ from accounts import parse_username
 from tests.conftest import ROOT, Serve, add_users, viewing
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, ROOT / "cli.py", *arguments], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, ROOT / "cli.py", *arguments],
+        cwd=folder,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -95,3 +102,68 @@ def test_made_up_names_leave_room_for_their_number() -> None:
         for family in families.split()
     )
     assert longest + len(str(10**9)) <= 32
+
+
+def make_login(url: str, rows: list[tuple[str | None, str | None]]) -> None:
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE login (username varchar(100), password varchar(400))")
+        cursor.executemany("INSERT INTO login VALUES (%s, %s)", rows)
+
+
+def test_the_people_of_the_lesson_come_along_and_can_sign_in(
+    tmp_path: Path, serve: Serve, database_url: str, database: psycopg.Connection, empty_database_url: str
+) -> None:
+    make_login(
+        empty_database_url,
+        [
+            ("Zoe", "abc"),
+            ("zoe", "another"),
+            ("张三", "123456"),
+            ("two words", "s3cret-1"),
+            ("admin", "s3cret-2"),
+            ("kept", "s3cret-3"),
+            (None, "s3cret-4"),
+            ("nopassword", None),
+            ("emptypassword", ""),
+            ("a\x1b[31mb", "s3cret-5"),
+            ("longpassword", "s3cret-6" * 40),
+            *[(f"user{n}", "s3cret-7") for n in range(120)],
+        ],
+    )
+    add_users(database, 1, "kept")
+    database.execute("UPDATE users SET username = 'Kept', username_key = 'kept'")
+    roster = serve(DATABASE_URL=database_url)
+    for summary in ("122 brought along, 2 existed already", "0 brought along, 124 existed already"):
+        done = run(tmp_path, "import-login", "--from", empty_database_url, DATABASE_URL=database_url)
+        assert done.returncode == 0, done.stderr
+        assert f"{summary}, 7 refused." in done.stdout
+        for line in (
+            "Refused two words: A user name has no spaces",
+            "Refused admin: The user name admin is reserved",
+            "Refused None: Enter a user name.",
+            "Refused nopassword: Enter a password.",
+            "Refused emptypassword: Enter a password.",
+            "Refused 'a\\x1b[31mb': ",
+            "Refused longpassword: Choose a shorter password",
+        ):
+            assert line in done.stdout
+        assert "131/131" in done.stderr
+        assert "s3cret" not in done.stdout + done.stderr
+        assert "\x1b[31m" not in done.stdout
+    assert database.execute("SELECT password_hash FROM users WHERE username = 'Kept'").fetchone() == (
+        "no hash",
+    )
+    for username, password in (("zoe", "abc"), ("张三", "123456")):
+        answer = httpx.post(f"{roster.url}/sign-in", data={"username": username, "password": password})
+        assert answer.status_code == 303
+
+
+@pytest.mark.parametrize("source", ["postgresql://me:s3cret@127.0.0.1:1/x", "nonsense", ""])
+def test_a_login_table_that_cannot_be_read_is_one_line(
+    tmp_path: Path, database_url: str, source: str
+) -> None:
+    for dsn in (source, database_url):
+        refused = run(tmp_path, "import-login", "--from", dsn, DATABASE_URL=database_url, PGHOST="/nowhere")
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+        assert refused.stderr.startswith("The table login cannot be brought along: ")
+        assert "s3cret" not in refused.stderr

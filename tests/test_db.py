@@ -1,6 +1,8 @@
 import asyncio
 import base64
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -20,13 +22,30 @@ def test_processes_that_start_at_once_on_an_empty_database_all_come_up(empty_dat
         list(threads.map(db.migrate, [empty_database_url] * 8))
     with psycopg.connect(empty_database_url) as connection:
         assert roster_row(connection) == (0, 0)
-        assert connection.execute("SELECT name FROM migrations").fetchall() == [("001_users.sql",)]
+        assert connection.execute("SELECT name FROM migrations").fetchall() == [
+            (file.name,) for file in sorted(db.MIGRATIONS.iterdir())
+        ]
 
 
 def test_migrating_again_keeps_the_data(database_url: str, database: psycopg.Connection) -> None:
     add_users(database, 3)
     db.migrate(database_url)
     assert roster_row(database) == (1, 3)
+
+
+def test_each_migration_keeps_the_people_of_the_one_before(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    files = sorted(db.MIGRATIONS.iterdir())
+    monkeypatch.setattr(db, "MIGRATIONS", tmp_path)
+    with psycopg.connect(empty_database_url, autocommit=True) as database:
+        for number, file in enumerate(files, start=1):
+            shutil.copy(file, tmp_path)
+            db.migrate(empty_database_url)
+            add_users(database, 2, f"user{number}x")
+            assert roster_row(database) == (number, 2 * number)
+        database.execute("DELETE FROM users WHERE username = 'user1x1'")
+        assert roster_row(database)[1] == 2 * len(files) - 1
 
 
 def test_a_database_in_another_encoding_is_refused(server_url: str) -> None:
@@ -222,3 +241,69 @@ async def test_an_insert_whose_connection_always_breaks_before_the_commit_stores
     with pytest.raises(psycopg.OperationalError):
         await db.insert_user(pool, "Zoe", "zoe", "hash")
     assert roster_row(database) == (0, 0)
+
+
+async def spend_at_once(pool: db.Pool, times: int, key: str = "k") -> list[bool]:
+    """Return whether each of so many at once was allowed, of 5 in an hour."""
+    waits = await asyncio.gather(*(db.spend(pool, key, 5, 3600) for _ in range(times)))
+    return [wait == 0 for wait in waits]
+
+
+async def test_a_limit_holds_exactly_however_many_come_at_once(pool: db.Pool) -> None:
+    assert sum(await spend_at_once(pool, 50)) == 5
+    assert sum(await spend_at_once(pool, 50, "another key")) == 5
+
+
+async def test_what_was_spent_comes_back_evenly(pool: db.Pool, database: psycopg.Connection) -> None:
+    assert sum(await spend_at_once(pool, 5)) == 5
+    assert 719 < await db.spend(pool, "k", 5, 3600) <= 720
+    database.execute("UPDATE rate_limits SET full_at = full_at - interval '700 s'")
+    assert 19 < await db.spend(pool, "k", 5, 3600) <= 20
+    database.execute("UPDATE rate_limits SET full_at = full_at - interval '20 s'")
+    assert sum(await spend_at_once(pool, 5)) == 1
+    database.execute("UPDATE rate_limits SET full_at = full_at - interval '1 day'")
+    assert sum(await spend_at_once(pool, 9)) == 5
+    await db.give_back(pool, "k", 5, 3600)
+    assert sum(await spend_at_once(pool, 9)) == 1
+
+
+async def test_keys_that_are_whole_again_are_forgotten(pool: db.Pool, database: psycopg.Connection) -> None:
+    database.execute(
+        "INSERT INTO rate_limits SELECT n, now() - interval '1 s' FROM generate_series(1, 90) AS n"
+    )
+    await asyncio.gather(*(db.spend(pool, f"k{n % 3}", 1000, 60) for n in range(60)))
+    assert database.execute("SELECT count(*) FROM rate_limits").fetchone() == (3,)
+
+
+async def test_a_session_does_not_begin_once_the_password_is_another(pool: db.Pool) -> None:
+    await db.insert_user(pool, "Zoe", "zoe", "hash 1")
+    account = await db.select_account(pool, "zoe")
+    assert account
+    assert "hash 1" not in repr(account)
+    token = b"x" * 32
+    assert await db.update_password(pool, account, "hash 2")
+    assert not await db.insert_session(pool, account, token, b"")
+    assert not await db.update_password(pool, account, "hash 3", token)
+    assert await db.select_session(pool, token) is None
+
+
+async def test_a_sign_in_waits_for_a_password_change_under_way(
+    pool: db.Pool, database: psycopg.Connection
+) -> None:
+    await db.insert_user(pool, "Zoe", "zoe", "hash 1")
+    account = await db.select_account(pool, "zoe")
+    assert account
+    with database.transaction():
+        database.execute("UPDATE users SET password_hash = 'hash 2'")
+        beginning = asyncio.ensure_future(db.insert_session(pool, account, b"x" * 32, b""))
+        waiting = (
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        await until(
+            lambda: bool(
+                database.execute("SELECT pg_stat_clear_snapshot()").rowcount
+                and database.execute(waiting).rowcount
+            )
+        )
+    assert not await beginning
+    assert database.execute("SELECT count(*) FROM sessions").fetchone() == (0,)

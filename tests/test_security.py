@@ -1,5 +1,7 @@
+import asyncio
 import re
 
+import httpx
 import psycopg
 import pytest
 from quart import Quart
@@ -7,8 +9,9 @@ from quart.testing import QuartClient
 from werkzeug.datastructures import Headers
 
 from app import create_app
-from security import HEADERS, is_cross_site, read_fields
+from security import HEADERS, client_address, is_cross_site, read_fields
 from settings import Settings
+from tests.conftest import PASSWORD, Serve
 
 OWN = "https://roster.example"
 
@@ -88,6 +91,74 @@ async def test_every_unsafe_route_refuses_another_site(app: Quart, client: Quart
         ):
             response = await client.open(path, method=method, headers=headers)
             assert response.status_code == 403, (method, path, headers)
+
+
+async def test_every_unsafe_route_and_every_look_up_has_a_limit(database_url: str) -> None:
+    app = create_app(Settings(database_url=database_url))
+    async with app.test_app():
+        client = app.test_client()
+        paths = [
+            (method, path) for method, path in addresses(app) if method not in {"GET", "HEAD", "OPTIONS"}
+        ]
+        for method, path in [
+            *paths,
+            ("GET", "/register/check?username=x"),
+            ("GET", "/?q=x"),
+            ("GET", "/?q=y"),
+        ]:
+            form = {"Content-Type": "application/x-www-form-urlencoded"}
+            answers = await asyncio.gather(
+                *(client.open(path, method=method, headers=form, data=b"") for _ in range(150))  # type: ignore[call-arg]
+            )
+            refused = [response for response in answers if response.status_code == 429]
+            assert refused, (method, path, [response.status_code for response in answers])
+            assert all(int(response.headers["Retry-After"]) > 0 for response in refused)
+        assert (await client.get("/")).status_code == 200
+
+
+async def test_31_registrations_at_once_from_one_address_on_two_processes_are_30(
+    serve: Serve, database_url: str, database: psycopg.Connection
+) -> None:
+    both = [serve(DATABASE_URL=database_url, RATE_LIMITS="on") for _ in range(2)]
+    async with httpx.AsyncClient() as client:
+        answers = await asyncio.gather(
+            *(
+                client.post(
+                    f"{both[n % 2].url}/register", data={"username": f"user{n}", "password": PASSWORD}
+                )
+                for n in range(31)
+            )
+        )
+    assert sorted(answer.status_code for answer in answers) == [303] * 30 + [429]
+    assert database.execute("SELECT count(*) FROM users").fetchone() == (30,)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "hops", "address"),
+    [
+        ("203.0.113.7", [], 0, "203.0.113.7"),
+        ("203.0.113.7", ["198.51.100.1"], 0, "203.0.113.7"),
+        ("10.0.0.1", ["198.51.100.1"], 1, "198.51.100.1"),
+        ("10.0.0.1", ["1.1.1.1, 198.51.100.1"], 1, "198.51.100.1"),
+        ("10.0.0.1", ["1.1.1.1", "198.51.100.1"], 1, "198.51.100.1"),
+        ("10.0.0.1", ["1.1.1.1, 198.51.100.1, 10.0.0.2"], 2, "198.51.100.1"),
+        ("10.0.0.1", ["198.51.100.1"], 2, "198.51.100.1"),
+        ("10.0.0.1", [], 1, "10.0.0.1"),
+        ("10.0.0.1", ["nonsense"], 1, "10.0.0.1"),
+        ("10.0.0.1", ["198.51.100.1,"], 1, "10.0.0.1"),
+        ("2001:db8:1:2:3:4:5:6", [], 0, "2001:db8:1:2::"),
+        ("2001:db8:1:2:ffff::", [], 0, "2001:db8:1:2::"),
+        ("::ffff:203.0.113.7", [], 0, "203.0.113.7"),
+        ("10.0.0.1", ["2001:DB8:1:2:3:4:5:6"], 1, "2001:db8:1:2::"),
+        ("<local>", [], 0, "<local>"),
+        (None, [], 0, ""),
+    ],
+)
+def test_a_visitor_is_told_apart_by_what_only_trusted_proxies_wrote(
+    peer: str | None, forwarded: list[str], hops: int, address: str
+) -> None:
+    headers = Headers([("X-Forwarded-For", entry) for entry in forwarded])
+    assert client_address(peer, headers, hops) == address
 
 
 def test_the_content_security_policy_allows_nothing_unsafe() -> None:

@@ -26,6 +26,8 @@ def test_every_setting_is_read_and_typed() -> None:
             "POOL_SIZE": "3",
             "MAX_VIEWERS": "20",
             "PASSWORD_MIN_LENGTH": "15",
+            "RATE_LIMITS": "off",
+            "TRUSTED_PROXY_HOPS": "2",
             "PUBLIC_ORIGIN": "https://Roster.example/",
         },
     )
@@ -37,6 +39,8 @@ def test_every_setting_is_read_and_typed() -> None:
         pool_size=3,
         max_viewers=20,
         password_min_length=15,
+        rate_limits=False,
+        trusted_proxy_hops=2,
         public_origin="https://roster.example",
     )
 

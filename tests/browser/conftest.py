@@ -21,7 +21,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture
 async def url(database_url: str) -> AsyncIterator[str]:
-    async with serving(create_app(Settings(database_url=database_url))) as url:
+    async with serving(create_app(Settings(database_url=database_url, rate_limits=False))) as url:
         yield url
 
 

@@ -15,8 +15,8 @@ async def test_a_registration_in_one_window_appears_in_the_other_and_on_another_
     other = await browser.new_page(base_url=serve(DATABASE_URL=database_url).url)
     await other.goto("/")
     await is_live(other)
-    await other.get_by_label("User name").fill("Zoe")
-    await other.get_by_label("Password").fill(PASSWORD)
+    await other.locator("#register").get_by_label("User name").fill("Zoe")
+    await other.locator("#register").get_by_label("Password").fill(PASSWORD)
     await other.get_by_role("button", name="Register").click()
     await expect(page.locator("#newest li bdi")).to_have_text(["Zoe"])
     await expect(page.locator("#count")).to_have_text("1")
@@ -28,7 +28,7 @@ async def test_changes_made_with_psql_appear_and_what_is_being_typed_stays(
     page: Page, database: psycopg.Connection
 ) -> None:
     await is_live(page)
-    await page.get_by_label("User name").fill("half a na")
+    await page.locator("#register").get_by_label("User name").fill("half a na")
     add_users(database, 51)
     await expect(page.locator("#newest li bdi").first).to_have_text("user51")
     await expect(page.get_by_role("link", name="Older")).to_be_visible()
@@ -38,8 +38,8 @@ async def test_changes_made_with_psql_appear_and_what_is_being_typed_stays(
     database.execute("TRUNCATE users")
     await expect(page.locator("#newest li")).to_have_count(0)
     await expect(page.get_by_text("Be the first")).to_be_visible()
-    await expect(page.get_by_label("User name")).to_have_value("half a na")
-    await expect(page.get_by_label("User name")).to_be_focused()
+    await expect(page.locator("#register").get_by_label("User name")).to_have_value("half a na")
+    await expect(page.locator("#register").get_by_label("User name")).to_be_focused()
 
 
 async def test_rows_that_stay_are_the_same_elements_and_the_changed_count_is_announced_once(

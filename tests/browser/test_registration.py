@@ -8,34 +8,34 @@ from tests.conftest import PASSWORD, add_users
 
 
 async def fill_in(page: Page, username: str, password: str = PASSWORD) -> None:
-    await page.get_by_label("User name").fill(username)
-    await page.get_by_label("Password").fill(password)
+    await page.locator("#register").get_by_label("User name").fill(username)
+    await page.locator("#register").get_by_label("Password").fill(password)
 
 
 async def test_a_stranger_registers_and_sees_the_list_change(page: Page) -> None:
     await expect(page.get_by_text("Be the first")).to_be_visible()
     await fill_in(page, "Zoe")
     await page.get_by_role("button", name="Register").click()
-    await expect(page.locator("#register-message")).to_have_text("Zoe is registered.")
+    await expect(page.locator("#register-message")).to_have_text("Zoe is registered. Sign in")
     await expect(page.locator("#newest li bdi")).to_have_text(["Zoe"])
     await expect(page.locator("#count")).to_have_text("1")
     await expect(page.get_by_text("Be the first")).to_be_hidden()
-    await expect(page.get_by_label("User name")).to_have_value("")
-    await expect(page.get_by_label("Password")).to_have_value("")
-    await expect(page.get_by_label("User name")).to_be_focused()
+    await expect(page.locator("#register").get_by_label("User name")).to_have_value("")
+    await expect(page.locator("#register").get_by_label("Password")).to_have_value("")
+    await expect(page.locator("#register").get_by_label("User name")).to_be_focused()
     assert page.url.endswith("/")
 
 
 async def test_the_keyboard_alone_registers_one_after_the_other(page: Page) -> None:
-    await page.get_by_label("User name").focus()
+    await page.locator("#register").get_by_label("User name").focus()
     for number, name in enumerate(("张三", "李四"), start=1):
         await page.keyboard.type(name)
         await page.keyboard.press("Tab")
         await page.keyboard.type(PASSWORD)
         await page.keyboard.press("Enter")
-        await expect(page.locator("#register-message")).to_have_text(f"{name} is registered.")
+        await expect(page.locator("#register-message")).to_have_text(f"{name} is registered. Sign in")
         await expect(page.locator("#count")).to_have_text(str(number))
-        await expect(page.get_by_label("User name")).to_be_focused()
+        await expect(page.locator("#register").get_by_label("User name")).to_be_focused()
     await expect(page.locator("#newest li bdi")).to_have_text(["李四", "张三"])
 
 
@@ -46,7 +46,7 @@ async def test_a_name_that_exists_is_said_by_its_field_and_kept(
     await page.evaluate("message = document.querySelector('#register-message')")
     await fill_in(page, "ZOE1")
     await page.get_by_role("button", name="Register").click()
-    username = page.get_by_label("User name")
+    username = page.locator("#register").get_by_label("User name")
     await expect(page.locator("#register-message")).to_have_text(
         "ZOE1 already exists. Choose another user name."
     )
@@ -54,7 +54,7 @@ async def test_a_name_that_exists_is_said_by_its_field_and_kept(
     await expect(username).to_be_focused()
     await expect(username).to_have_attribute("aria-invalid", "true")
     await expect(username).to_have_accessible_description("ZOE1 already exists. Choose another user name.")
-    await expect(page.get_by_label("Password")).to_have_value("")
+    await expect(page.locator("#register").get_by_label("Password")).to_have_value("")
     # The live region that was on the page from the start is the one that speaks, and stands by the field.
     assert await page.evaluate("message === document.querySelector('#register-message')")
     assert await below(page, "#register-message", "#username")
@@ -65,8 +65,8 @@ async def test_a_weak_password_is_said_by_its_field_with_advice(page: Page) -> N
     await fill_in(page, "zoe", "password")
     await page.get_by_role("button", name="Register").click()
     await expect(page.locator("#register-message")).to_contain_text("easy to guess")
-    await expect(page.get_by_label("Password")).to_be_focused()
-    await expect(page.get_by_label("User name")).to_have_value("zoe")
+    await expect(page.locator("#register").get_by_label("Password")).to_be_focused()
+    await expect(page.locator("#register").get_by_label("User name")).to_have_value("zoe")
     assert await below(page, "#register-message", "#password")
     assert await below(page, "#register button", "#register-message")
 
@@ -80,7 +80,10 @@ async def below(page: Page, lower: str, upper: str) -> bool:
 
 async def test_availability_is_said_while_typing(page: Page, database: psycopg.Connection) -> None:
     add_users(database, 1, "zoe")
-    username, availability = page.get_by_label("User name"), page.locator("#availability")
+    username, availability = (
+        page.locator("#register").get_by_label("User name"),
+        page.locator("#availability"),
+    )
     await username.press_sequentially("zoe")
     await expect(availability).to_have_text("zoe is free.")
     await username.press_sequentially("1")
@@ -96,9 +99,9 @@ async def test_a_double_click_registers_once_and_says_success(
     page.on("request", lambda request: sent.append(request.method))
     await fill_in(page, "zoe")
     await page.get_by_role("button", name="Register").dblclick()
-    await expect(page.locator("#register-message")).to_have_text("zoe is registered.")
+    await expect(page.locator("#register-message")).to_have_text("zoe is registered. Sign in")
     await expect(page.get_by_role("button", name="Register")).to_be_enabled()
-    await expect(page.locator("#register-message")).to_have_text("zoe is registered.")
+    await expect(page.locator("#register-message")).to_have_text("zoe is registered. Sign in")
     assert sent.count("POST") == 1
     assert database.execute("SELECT count(*) FROM users").fetchone() == (1,)
 
@@ -117,9 +120,9 @@ async def test_on_a_slow_network_the_button_waits_and_a_second_try_is_not_sent(p
     await fill_in(page, "zoe")
     await page.get_by_role("button", name="Register").click()
     await expect(page.get_by_role("button", name="Register")).to_be_disabled()
-    await page.get_by_label("Password").press("Enter")
+    await page.locator("#register").get_by_label("Password").press("Enter")
     answer.set()
-    await expect(page.locator("#register-message")).to_have_text("zoe is registered.")
+    await expect(page.locator("#register-message")).to_have_text("zoe is registered. Sign in")
     assert sent == 1
 
 
@@ -132,10 +135,10 @@ async def test_without_a_connection_the_page_says_so_and_keeps_what_was_typed(
     await fill_in(page, "zoe")
     await page.get_by_role("button", name="Register").click()
     await expect(page.locator("#register-message")).to_contain_text("no connection")
-    await expect(page.get_by_label("Password")).to_have_value(PASSWORD)
+    await expect(page.locator("#register").get_by_label("Password")).to_have_value(PASSWORD)
     await page.context.set_offline(offline=False)
     await page.get_by_role("button", name="Register").click()
-    await expect(page.locator("#register-message")).to_have_text("zoe is registered.")
+    await expect(page.locator("#register-message")).to_have_text("zoe is registered. Sign in")
     await page.context.close()
 
 
@@ -147,9 +150,9 @@ async def test_a_proxys_own_error_page_replaces_nothing(page: Page) -> None:
     await fill_in(page, "zoe")
     await page.get_by_role("button", name="Register").click()
     await expect(page.locator("#register-message")).to_contain_text("no connection")
-    await expect(page.get_by_label("User name")).to_have_value("zoe")
-    await expect(page.get_by_label("Password")).to_have_value(PASSWORD)
-    await expect(page.get_by_label("User name")).to_be_editable()
+    await expect(page.locator("#register").get_by_label("User name")).to_have_value("zoe")
+    await expect(page.locator("#register").get_by_label("Password")).to_have_value(PASSWORD)
+    await expect(page.locator("#register").get_by_label("User name")).to_be_editable()
 
 
 async def test_what_was_said_of_a_name_is_taken_back_when_it_changes(
@@ -159,13 +162,17 @@ async def test_what_was_said_of_a_name_is_taken_back_when_it_changes(
     await fill_in(page, "zoe1")
     await page.get_by_role("button", name="Register").click()
     await expect(page.locator("#register-message")).to_contain_text("already exists")
-    await page.get_by_label("User name").press("a")
+    await page.locator("#register").get_by_label("User name").press("a")
     await expect(page.locator("#register-message")).to_be_empty()
-    await expect(page.get_by_label("User name")).not_to_have_attribute("aria-invalid", "true")
+    await expect(page.locator("#register").get_by_label("User name")).not_to_have_attribute(
+        "aria-invalid", "true"
+    )
     await expect(page.locator("#availability")).to_contain_text("is free")
-    await expect(page.get_by_label("User name")).to_have_accessible_description("azoe1 is free.")
+    await expect(page.locator("#register").get_by_label("User name")).to_have_accessible_description(
+        "azoe1 is free."
+    )
     await page.route("**/register/check**", lambda route: route.abort())
-    await page.get_by_label("User name").press("b")
+    await page.locator("#register").get_by_label("User name").press("b")
     await expect(page.locator("#availability")).to_be_empty()
     await expect(page.locator("#register-message")).to_be_empty()
 
@@ -180,10 +187,10 @@ async def test_nothing_can_be_typed_into_a_registration_under_way_and_get_lost(p
     await page.route("**/register", hold)
     await fill_in(page, "zoe")
     await page.get_by_role("button", name="Register").click()
-    await expect(page.get_by_label("User name")).not_to_be_editable()
+    await expect(page.locator("#register").get_by_label("User name")).not_to_be_editable()
     answer.set()
-    await expect(page.locator("#register-message")).to_have_text("zoe is registered.")
-    await expect(page.get_by_label("User name")).to_be_editable()
+    await expect(page.locator("#register-message")).to_have_text("zoe is registered. Sign in")
+    await expect(page.locator("#register").get_by_label("User name")).to_be_editable()
 
 
 async def test_paging_with_the_keyboard_never_loses_the_place(
@@ -249,16 +256,16 @@ async def test_without_javascript_everything_works_by_whole_pages(
     await page.goto("/")
     await fill_in(page, "Zoe")
     await page.get_by_role("button", name="Register").click()
-    await expect(page.locator("#register-message")).to_have_text("Zoe is registered.")
+    await expect(page.locator("#register-message")).to_have_text("Zoe is registered. Sign in")
     await expect(page.locator("#newest li bdi")).to_have_text(["Zoe"])
-    await expect(page.get_by_label("User name")).to_be_focused()
+    await expect(page.locator("#register").get_by_label("User name")).to_be_focused()
     await fill_in(page, "zoe")
     await page.get_by_role("button", name="Register").click()
     await expect(page.locator("#register-message")).to_have_text(
         "zoe already exists. Choose another user name."
     )
-    await expect(page.get_by_label("User name")).to_have_value("zoe")
-    await expect(page.get_by_label("Password")).to_have_value("")
+    await expect(page.locator("#register").get_by_label("User name")).to_have_value("zoe")
+    await expect(page.locator("#register").get_by_label("Password")).to_have_value("")
     add_users(database, 60)
     await page.goto("/")
     await page.get_by_role("link", name="Older").click()
