@@ -129,18 +129,24 @@ Serve = Callable[..., Running]
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """Start `serve.py` as a process of its own on a free port; what still runs at the end is ended."""
     with contextlib.ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(running(tmp_path, **settings))
 
-        def start(**settings: str) -> Running:
-            process = start_process(tmp_path, **settings)
-            stack.callback(_end, process)
-            assert process.stdout
-            assert process.stderr
-            line = process.stdout.readline()
-            assert line, process.stderr.read()
-            lines = dict(text.strip().split(": ", 1) for text in (line, process.stdout.readline()))
-            return Running(process, lines["Roster"], lines["Database"])
 
-        yield start
+@contextmanager
+def running(folder: Path, **settings: str) -> Iterator[Running]:
+    """Run `serve.py` as a process of its own, on a free port and with its data in `folder`."""
+    process = start_process(folder, **settings)
+    try:
+        assert process.stdout
+        assert process.stderr
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        lines = dict(text.strip().split(": ", 1) for text in (line, process.stdout.readline()))
+        yield Running(process, lines["Roster"], lines["Database"])
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate()
 
 
 def start_process(folder: Path, *, tuning: str = "", **settings: str) -> subprocess.Popen[str]:
@@ -155,12 +161,6 @@ def start_process(folder: Path, *, tuning: str = "", **settings: str) -> subproc
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    if process.poll() is None:
-        process.terminate()
-    process.communicate()
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
