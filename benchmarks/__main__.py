@@ -6,7 +6,7 @@ import platform
 import re
 from pathlib import Path
 
-from benchmarks import burst, first_visit, live_latency, registrations, size, statements, viewers
+from benchmarks import burst, first_visit, live_latency, registrations, sign_in, size, statements, viewers
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 SUBJECTS = {
@@ -17,6 +17,7 @@ SUBJECTS = {
     "size": size.measure,
     "first_visit": first_visit.measure,
     "registrations": registrations.measure,
+    "sign_in": sign_in.measure,
 }
 
 
