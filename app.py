@@ -1,6 +1,7 @@
 """The routes: a request in, a page or a fragment out."""
 
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 from functools import partial
 from typing import cast
 from urllib.parse import quote, urlencode
@@ -29,6 +30,7 @@ from security import BODY_LIMIT, FORM_TYPE, SAFE_METHODS, Limit, ResponseHeaders
 from settings import Settings
 
 RETRY_SECONDS = 5
+DONE_TIME = timedelta(minutes=1)  # for the page that says what was done to be asked for
 CLOSE_SECONDS = 1.0  # for connections that are just being made
 OLD_AFTER_SECONDS = 1.0  # without a database connection, after which the visitor gets the last snapshot
 
@@ -130,11 +132,11 @@ async def refuse_cross_site() -> None:
 async def keep_private(response: Response) -> Response:
     """Hand out cookies; let only its reader keep an answer, and not even them one that is personal."""
     cookies = g.get("cookies", {})
-    for name, value in cookies.items():
+    for name, (value, max_age) in cookies.items():
         response.set_cookie(
             name,
             value,
-            max_age=db.SESSION if value else 0,
+            max_age=max_age if value else 0,
             secure=is_tls(),
             httponly=True,
             samesite="Lax",
@@ -334,9 +336,9 @@ def read_cookie(name: str) -> str:
     return values[0] if len(values) == 1 else ""
 
 
-def set_cookie(name: str, value: str) -> None:
+def set_cookie(name: str, value: str, max_age: timedelta = db.SESSION) -> None:
     """Let the answer set a cookie, or with "" remove it."""
-    g.setdefault("cookies", {})[cookie_name(name)] = value
+    g.setdefault("cookies", {})[cookie_name(name)] = value, max_age
 
 
 def cookie_name(name: str) -> str:
@@ -436,7 +438,7 @@ async def answer_form(fragment: str, status: int, **context: object) -> Response
 async def answer_done(done: str, account: db.Account | None = None, changes: str = "") -> Response:
     """Return the account's region as it is now, saying what was done; without HTMX go to the page."""
     if not wants_fragment():
-        set_cookie("done", done)
+        set_cookie("done", done, DONE_TIME)
         return see_other("/")
     return await answer("_signed.html", done=done, account=account, changes=changes)
 
