@@ -1,9 +1,9 @@
 PYTHON ?= python3
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
-SOURCES = app.py accounts.py assets.py cli.py db.py embedded.py live.py security.py serve.py settings.py tools tests benchmarks
+SOURCES = app.py accounts.py assets.py cli.py db.py embedded.py live.py security.py serve.py settings.py words.py tools tests benchmarks
 
-.PHONY: run test check format bench screenshots vendor lock clean
+.PHONY: run test check format bench screenshots messages vendor lock clean
 
 run: .venv/.run
 	@exec $(BIN)/python serve.py
@@ -29,6 +29,9 @@ bench: .venv/.browser
 
 screenshots: .venv/.browser
 	$(BIN)/python -m tools.screenshots
+
+messages: .venv/.dev
+	$(BIN)/python -m tools.messages
 
 vendor:
 	$(PYTHON) tools/vendor.py

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import os
-import re
 import secrets
 import time
 import unicodedata
@@ -54,15 +53,16 @@ _opaque_string = get_profile("OpaqueString")
 class RefusedError(Exception):
     """A user name or password is not allowed.
 
-    `field` is the id of its input, "username" or "password"; the text is a sentence that says what
-    to do; `status` is that of the HTTP answer.
+    `field` is the id of its input, "username" or "password"; `parts` are sentences that say what to
+    do, each with its values, for `words.sentences`; `status` is that of the HTTP answer.
     """
 
     status = 422
 
-    def __init__(self, field: str, sentence: str) -> None:
-        super().__init__(sentence)
+    def __init__(self, field: str, sentence: str, *advice: str, **values: object) -> None:
+        super().__init__(" ".join([sentence % values, *advice]))
         self.field = field
+        self.parts = [(sentence, values), *((each, {}) for each in advice)]
 
 
 class BusyError(Exception):
@@ -89,14 +89,14 @@ def parse_username(text: str) -> Username:
         raise refuse("Enter a user name.")
     if UNREADABLE in text:
         raise refuse("This user name did not arrive as text: type it again.")
-    too_long = refuse(f"Choose a shorter user name: at most {USERNAME_MAX_LENGTH} characters.")
+    too_long = refuse("Choose a shorter user name: at most %(most)s characters.", most=USERNAME_MAX_LENGTH)
     if len(text) > 4 * USERNAME_MAX_LENGTH:  # even before accents join their letters
         raise too_long
     try:
         shown = _case_preserved.enforce(text)
         key = _case_mapped.enforce(shown)
     except UnicodeEncodeError as error:
-        raise refuse(_why_not(error)) from None
+        raise _refuse_character(error) from None
     if len(shown) > USERNAME_MAX_LENGTH:
         raise too_long
     kinds = "".join(unicodedata.category(character)[0] for character in shown)
@@ -107,7 +107,7 @@ def parse_username(text: str) -> Username:
     if _looks_alike(shown) or _looks_alike(key):
         raise refuse("This user name mixes look-alike letters of different alphabets: use one alphabet.")
     if key in RESERVED:
-        raise refuse(f"The user name {shown} is reserved: choose another.")
+        raise refuse("The user name %(username)s is reserved: choose another.", username=shown)
     return Username(shown, key)
 
 
@@ -132,18 +132,20 @@ def fold_prefix(text: str) -> str:
     return key if key.isprintable() else UNREADABLE
 
 
-def _why_not(error: UnicodeEncodeError) -> str:
+def _refuse_character(error: UnicodeEncodeError) -> RefusedError:
+    refuse = partial(RefusedError, "username")
     character = error.object[error.start : error.end]
     if unicodedata.category(character[0]) == "Zs":
-        return "A user name has no spaces: leave them out, or write - or _ instead."
+        return refuse("A user name has no spaces: leave them out, or write - or _ instead.")
     if error.reason.endswith("bidi_rule"):
-        return "Letters and digits of this user name run in two directions: use one alphabet."
+        return refuse("Letters and digits of this user name run in two directions: use one alphabet.")
     if len(character) == 1 and character.isprintable():
-        code_point = f"U+{ord(character):04X}"
-        return (
-            f"A user name takes letters, digits and marks such as . - _ but not {character} ({code_point})."
+        return refuse(
+            "A user name takes letters, digits and marks such as . - _ but not %(character)s (%(code)s).",
+            character=character,
+            code=f"U+{ord(character):04X}",
         )
-    return "This user name holds an invisible character: type it by hand."
+    return refuse("This user name holds an invisible character: type it by hand.")
 
 
 def _looks_alike(name: str) -> bool:
@@ -164,7 +166,7 @@ def normalise_password(text: str) -> str:
     if UNREADABLE in text:
         raise refuse("This password did not arrive as text: type it again.")
     if len(text) > PASSWORD_MAX_LENGTH:
-        raise refuse(f"Choose a shorter password: at most {PASSWORD_MAX_LENGTH} characters.")
+        raise refuse("Choose a shorter password: at most %(most)s characters.", most=PASSWORD_MAX_LENGTH)
     try:
         return str(_opaque_string.enforce(text))
     except UnicodeEncodeError:
@@ -180,13 +182,12 @@ def parse_password(text: str, username: Username, min_length: int) -> str:
     refuse = partial(RefusedError, "password")
     password = normalise_password(text)
     if len(password) < min_length:
-        raise refuse(f"Choose a longer password: at least {min_length} characters.")
+        raise refuse("Choose a longer password: at least %(least)s characters.", least=min_length)
     scored = zxcvbn(password[:PASSWORD_SCORED_LENGTH], user_inputs=[username.shown, username.key])
     if scored["score"] < PASSWORD_MIN_SCORE:
         feedback = scored["feedback"]
-        advice = [feedback["warning"], *feedback["suggestions"]]
-        sentences = " ".join(re.sub(r"(?<!\.)$", ".", sentence) for sentence in advice if sentence)
-        raise refuse(f"This password is easy to guess. {sentences}".strip())
+        advice = filter(None, [feedback["warning"], *feedback["suggestions"]])
+        raise refuse("This password is easy to guess.", *advice)
     return password
 
 

@@ -1,18 +1,19 @@
 """The routes: a request in, a page or a fragment out."""
 
 from collections.abc import AsyncGenerator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import cast
-from urllib.parse import quote, urlencode
 
 import psycopg
+import segno
 from markupsafe import Markup
 from quart import Blueprint, Quart, Response, abort, current_app, g, redirect, render_template, request
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 import db
 import security
+import words
 from accounts import (
     BusyError,
     Passwords,
@@ -27,24 +28,32 @@ from accounts import (
 from assets import serve_static
 from live import Live, Snapshot
 from security import BODY_LIMIT, FORM_TYPE, SAFE_METHODS, Limit, ResponseHeaders, is_cross_site, read_fields
-from settings import Settings
+from settings import Settings, share_origin
+from words import Language, link, spoken
 
 RETRY_SECONDS = 5
+SEARCH_LENGTH = 100
 DONE_TIME = timedelta(minutes=1)  # for the page that says what was done to be asked for
 CLOSE_SECONDS = 1.0  # for connections that are just being made
 OLD_AFTER_SECONDS = 1.0  # without a database connection, after which the visitor gets the last snapshot
 
+N_ = str  # marks a sentence for the catalogues
+
 SENTENCES = {
-    400: "This request cannot be read. Reload the page and try again.",
-    403: "This form was sent from another site. Open this page and try again here.",
-    404: "There is nothing at this address.",
-    405: "This address does not take that kind of request.",
-    413: "This is too large. A user name and a password need far less.",
-    415: "This is not a form. Send user name and password as a URL-encoded form.",
-    429: "That was too often. Please try again in {} seconds.",
-    500: "Something went wrong here. It has been noted; please try again.",
-    503: "Roster cannot do this just now. Nothing is lost: please try again in a few seconds.",
+    400: N_("This request cannot be read. Reload the page and try again."),
+    403: N_("This form was sent from another site. Open this page and try again here."),
+    404: N_("There is nothing at this address."),
+    405: N_("This address does not take that kind of request."),
+    413: N_("This is too large. A user name and a password need far less."),
+    415: N_("This is not a form. Send user name and password as a URL-encoded form."),
+    429: N_("That was too often. Please try again in %(seconds)s seconds."),
+    500: N_("Something went wrong here. It has been noted; please try again."),
+    503: N_("Roster cannot do this just now. Nothing is lost: please try again in a few seconds."),
 }
+UNKNOWN = N_(
+    "The database did not answer, so Roster cannot say whether this was done. Look before you try again."
+)
+
 PLACES = {
     "/register": "#register-message",
     "/register/check": "#availability",
@@ -70,13 +79,16 @@ def create_app(settings: Settings) -> Quart:
     app = Quart(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     app.config["PUBLIC_ORIGIN"] = settings.public_origin
+    app.config["BIND"] = settings.bind
     app.config["MAX_VIEWERS"] = settings.max_viewers
     app.config["RATE_LIMITS"] = settings.rate_limits
     app.config["TRUSTED_PROXY_HOPS"] = settings.trusted_proxy_hops
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.globals["password_min_length"] = settings.password_min_length
+    app.jinja_env.globals["public_origin"] = settings.public_origin
     app.register_blueprint(routes)
     serve_static(app)
+    words.serve_words(app)
     app.asgi_app = ResponseHeaders(app.asgi_app, settings.public_origin)  # type: ignore[method-assign]
 
     live_list = Live(settings.listen_database_url or settings.database_url, partial(render_snapshot, app))
@@ -96,13 +108,15 @@ def create_app(settings: Settings) -> Quart:
     return app
 
 
-async def render_snapshot(app: Quart, roster: db.Roster, is_live: bool) -> tuple[str, str]:  # noqa: FBT001
-    """Return the page and the changes that everybody sees alike."""
-    async with app.app_context():
-        context = UNSET | {"roster": roster, "away_since": None if is_live else live().read_at}
-        return await render_template("page.html", **context), await render_template(
-            "_changes.html", **context
-        )
+async def render_snapshot(
+    app: Quart, roster: db.Roster, away_since: datetime | None, language: Language
+) -> tuple[str, str]:
+    """Return the page and the changes that everybody who speaks a language sees alike."""
+    with words.speaking(language):
+        async with app.app_context():
+            context = UNSET | {"roster": roster, "away_since": away_since}
+            page = await render_template("page.html", **context)
+            return page, await render_template("_changes.html", **context)
 
 
 def pool() -> db.Pool:
@@ -121,10 +135,16 @@ def passwords() -> Passwords:
 
 
 @routes.before_app_request
+async def choose_language() -> None:
+    """Answer in the language that the address names or the visitor's browser prefers."""
+    [named] = read_fields(request.query_string, "lang")
+    words.speak(words.choose_language(named, request.accept_languages))
+
+
+@routes.before_app_request
 async def refuse_cross_site() -> None:
     """Let no other site act through a visitor's browser."""
-    own_origin = current_app.config["PUBLIC_ORIGIN"] or f"{request.scheme}://{request.host}"
-    if request.method not in SAFE_METHODS and is_cross_site(request.headers, own_origin):
+    if request.method not in SAFE_METHODS and is_cross_site(request.headers, own_origin()):
         abort(403)
 
 
@@ -144,7 +164,7 @@ async def keep_private(response: Response) -> Response:
     if cookies or {cookie_name("session"), cookie_name("done")} & request.cookies.keys():
         response.headers["Cache-Control"] = "no-store"
     response.headers.setdefault("Cache-Control", "private, no-cache")
-    response.vary.update(["Cookie", "HX-Request"])
+    response.vary.update(["Accept-Language", "Cookie", "HX-Request"])
     return response
 
 
@@ -152,10 +172,11 @@ async def keep_private(response: Response) -> Response:
 async def index() -> Response:
     """Show the page: the newest people, those before or after a cursor, or those of a search."""
     done = read_cookie("done")
-    if not (request.query_string or read_cookie("session") or done) and live().is_fresh:
+    is_first_page = link("/") == f"/?{request.query_string.decode(errors='replace')}".rstrip("?")
+    if is_first_page and not (read_cookie("session") or done) and live().is_fresh:
         return await answer_snapshot()
     [registered] = read_fields(request.query_string, "registered")
-    last = None if request.query_string else live().snapshot
+    last = live().snapshot if is_first_page else None
     patience = OLD_AFTER_SECONDS if last else None
     try:
         account = await signed_in(patience)
@@ -176,14 +197,23 @@ async def index() -> Response:
 @routes.get("/users")
 async def users() -> Response:
     """Show the list's region alone, and the address at which the page shows the same."""
-    names = "q", "before", "after"
-    query = {k: v for k, v in zip(names, read_fields(request.query_string, *names), strict=True) if v}
-    address = f"/?{urlencode(query)}".rstrip("?")
+    q, before, after = read_query()
+    address = link("/", q=q, before=before, after=after)
     if not wants_fragment():
         return see_other(address)
     response = await answer("_users.html", account=await signed_in(), roster=await select_roster())
     response.headers["HX-Push-Url"] = address
     return response
+
+
+@routes.get("/share")
+async def share() -> Response:
+    """Show the address at which others reach the page, and its QR code."""
+    origin, only_here = share_origin(own_origin(), current_app.config["BIND"])
+    code = segno.make(origin, error="m", micro=False)
+    drawing = code.svg_inline(svgclass="qr", lineclass=None, omitsize=True, light="#fff")
+    template = "_share.html" if wants_fragment() else "small.html"
+    return await answer(template, shared=origin, only_here=only_here, qr_code=drawing)
 
 
 @routes.get("/live")
@@ -192,7 +222,7 @@ async def follow() -> Response:
     if live().viewers >= current_app.config["MAX_VIEWERS"]:
         raise ServiceUnavailable(retry_after=RETRY_SECONDS)
     [version] = read_fields(request.query_string, "version")
-    events = live().events(request.headers.get("Last-Event-ID", version))
+    events = live().events(request.headers.get("Last-Event-ID", version), spoken())
     response = Response(b"" if request.method == "HEAD" else events, content_type="text/event-stream")
     response.timeout = None
     response.headers["Cache-Control"] = "no-store"
@@ -212,7 +242,7 @@ async def register() -> Response:
         raise ExistsError(username)
     changes = await changes_since(version)
     if not wants_fragment():
-        return see_other(f"/?registered={quote(username.shown, safe='')}")
+        return see_other(link("/", registered=username.shown))
     return await answer(
         "_registered.html",
         account=await signed_in(),
@@ -279,7 +309,8 @@ async def change_password() -> Response:
     try:
         password_hash = await passwords().hash_new(new, username)
     except RefusedError as refusal:
-        raise RefusedError("new-password", str(refusal)) from None
+        refusal.field = "new-password"
+        raise
     token = new_token()
     if not await db.update_password(pool(), account, password_hash, digest(token)):
         raise WrongError("current-password")
@@ -315,7 +346,7 @@ async def verify_signed_in(password: str, field: str) -> db.Account:
     account = await signed_in()
     if account is None:
         await limit(security.ACCOUNT, address())
-        raise WrongError("sign-in-password", "You are signed out. Sign in again.")
+        raise WrongError("sign-in-password", N_("You are signed out. Sign in again."))
     return await verify(username_key(account.username), password, field)
 
 
@@ -346,6 +377,11 @@ def cookie_name(name: str) -> str:
     return f"__Host-{name}" if is_tls() else name
 
 
+def own_origin() -> str:
+    """Return the origin at which the visitor's browser sees us."""
+    return current_app.config["PUBLIC_ORIGIN"] or f"{request.scheme}://{request.host}"
+
+
 def is_tls() -> bool:
     """Return whether the visitor's browser speaks TLS, to us or to the proxy in front."""
     return request.scheme == "https" or current_app.config["PUBLIC_ORIGIN"].startswith("https:")
@@ -368,7 +404,7 @@ async def changes_since(version: int) -> Markup:
     """Return the changes to an open page, as soon as they hold that version."""
     snapshot = await live().reach(version)
     if snapshot:
-        return Markup(snapshot.changes)  # noqa: S704
+        return Markup((await snapshot.rendered(spoken())).changes)  # noqa: S704
     return Markup(await render_template("_changes.html", **UNSET, roster=await db.select_roster(pool())))  # noqa: S704
 
 
@@ -382,7 +418,7 @@ async def find_user(username: str) -> db.User | None:
 
 async def select_roster(patience: float | None = None) -> db.Roster:
     """Return the page of the list that the request asks for; `patience` as in `db.select_roster`."""
-    q, before, after = read_fields(request.query_string, "q", "before", "after")
+    q, before, after = read_query()
     if q:
         await limit(security.SEARCH, address())
     return await db.select_roster(
@@ -396,7 +432,8 @@ class ExistsError(RefusedError):
     status = 409
 
     def __init__(self, username: Username) -> None:
-        super().__init__("username", f"{username.shown} already exists. Choose another user name.")
+        sentence = N_("%(username)s already exists. Choose another user name.")
+        super().__init__("username", sentence, username=username.shown)
 
 
 class WrongError(RefusedError):
@@ -405,13 +442,20 @@ class WrongError(RefusedError):
     status = 401
 
     def __init__(self, field: str, sentence: str = "") -> None:
-        which = "User name or password" if field == "sign-in-password" else "Password"
-        super().__init__(field, sentence or f"{which} is wrong.")
+        signing_in = field == "sign-in-password"
+        wrong = N_("User name or password is wrong.") if signing_in else N_("This password is wrong.")
+        super().__init__(field, sentence or wrong)
 
 
 def wants_fragment() -> bool:
     """Return whether HTMX asks, and a fragment of the page is the answer."""
     return request.headers.get("HX-Request") == "true"
+
+
+def read_query() -> tuple[str, str, str]:
+    """Return what the request asks of the list: a search, cut to a length that no name has, and cursors."""
+    q, before, after = read_fields(request.query_string, "q", "before", "after")
+    return q[:SEARCH_LENGTH], before, after
 
 
 async def read_form(*names: str) -> list[str]:
@@ -424,7 +468,7 @@ async def read_form(*names: str) -> list[str]:
 
 async def answer(template: str, status: int = 200, **context: object) -> Response:
     """Return a page or fragment."""
-    q = read_fields(request.query_string, "q")[0]
+    q, *_ = read_query()
     return Response(await render_template(template, **UNSET | {"q": q} | context), status)
 
 
@@ -439,13 +483,13 @@ async def answer_done(done: str, account: db.Account | None = None, changes: str
     """Return the account's region as it is now, saying what was done; without HTMX go to the page."""
     if not wants_fragment():
         set_cookie("done", done, DONE_TIME)
-        return see_other("/")
+        return see_other(link("/"))
     return await answer("_signed.html", done=done, account=account, changes=changes)
 
 
 async def answer_snapshot() -> Response:
     """Return the page that every visitor sees alike, from memory; 304 if the reader has it."""
-    snapshot = cast("Snapshot", live().snapshot)
+    snapshot = await cast("Snapshot", live().snapshot).rendered(spoken())
     coding = request.accept_encodings.best_match(snapshot.encoded, default="identity")
     response = Response(snapshot.encoded[coding], content_type="text/html; charset=utf-8")
     response.headers["Cache-Control"] = "no-cache"
@@ -476,8 +520,9 @@ async def answer_problem(error: HTTPException) -> Response:
     status = error.code or 500
     headers = dict(error.get_headers())
     sentence = SENTENCES.get(status, SENTENCES[400 if status < 500 else 500])  # noqa: PLR2004
-    sentence = sentence.format(headers.get("Retry-After"))
-    template = "_problem.html" if wants_fragment() else "problem.html"
+    sentence = UNKNOWN if error.description == UNKNOWN else sentence
+    sentence = words.gettext(sentence) % {"seconds": headers.get("Retry-After")}
+    template = "_problem.html" if wants_fragment() else "small.html"
     place = PLACES.get(request.path, "#notice")
     response = await answer(template, status, sentence=sentence, place=place)
     response.headers.update({k: v for k, v in headers.items() if k in {"Allow", "Retry-After"}})
@@ -488,9 +533,10 @@ async def answer_problem(error: HTTPException) -> Response:
 @routes.app_errorhandler(psycopg.OperationalError)
 @routes.app_errorhandler(psycopg.InterfaceError)
 @routes.app_errorhandler(psycopg.errors.ReadOnlySqlTransaction)
-async def answer_try_again(_error: Exception) -> Response:
+async def answer_try_again(error: Exception) -> Response:
     """Return the answer for what a few seconds may mend: a full queue, a database that is away."""
-    return await answer_problem(ServiceUnavailable(retry_after=RETRY_SECONDS))
+    unknown = isinstance(error, db.NoAnswerError) and request.method not in SAFE_METHODS
+    return await answer_problem(ServiceUnavailable(UNKNOWN if unknown else None, retry_after=RETRY_SECONDS))
 
 
 def see_other(address: str) -> Response:

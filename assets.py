@@ -11,7 +11,7 @@ from servestatic import ServeStaticASGI
 from servestatic.cli import main as build_static
 
 SOURCE = Path(__file__).parent / "static"
-SCRIPTS = "htmx.min.js", "hx-sse.min.js", "roster.js"
+SCRIPTS = "relative-time.js", "htmx.min.js", "hx-sse.min.js", "roster.js"
 YEAR = "public, max-age=31536000, immutable"
 
 
@@ -33,8 +33,8 @@ def serve_static(app: Quart) -> None:
 def static_folder() -> "tempfile.TemporaryDirectory[str]":
     """Return a folder, removed when the process ends, with the hashed and compressed files.
 
-    The scripts become one, `scripts.js`: HTMX starts a moment after its own, whether or not another
-    file with its extension or our listeners has arrived by then.
+    The scripts become one module, `scripts.js`: HTMX starts a moment after its own, whether or not
+    another file with its extension or our listeners has arrived by then.
     """
     folder = tempfile.TemporaryDirectory(prefix="roster-static-")
     with tempfile.TemporaryDirectory() as source:

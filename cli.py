@@ -76,6 +76,9 @@ def main() -> int:
     except (BadSettingError, embedded.EmbeddedError, db.SchemaError, DemoError, ImportLoginError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)  # noqa: T201
+        return 130
     return 0
 
 

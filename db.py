@@ -24,6 +24,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 CONNECT_SECONDS = "5"  # a host; libpq's own default is to wait for ever
 WAIT_SECONDS = 5.0  # for a free connection, before the visitor is asked to try again
 SESSION = timedelta(days=30)  # from its last use, to the day
+STATEMENT_SECONDS = 4.0  # for PostgreSQL to do a statement, before it gives it up and says so
 ANSWER_SECONDS = 5.0  # for PostgreSQL to answer, before its connection counts as dead
 
 Pool: TypeAlias = AsyncConnectionPool[psycopg.AsyncConnection]
@@ -35,7 +36,7 @@ class SchemaError(Exception):
 
 
 class NoAnswerError(psycopg.OperationalError):
-    """PostgreSQL accepts what it is sent and does not answer."""
+    """PostgreSQL did not answer, so that what it was sent may have been done or not."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,13 @@ def create_pool(conninfo: str, size: int) -> Pool:
         timeout=WAIT_SECONDS,
         max_waiting=1000,
         reconnect_timeout=5,
+        configure=_configure,
         open=False,
     )
+
+
+async def _configure(connection: psycopg.AsyncConnection) -> None:
+    await connection.execute(f"SET statement_timeout = {STATEMENT_SECONDS * 1000:.0f}")
 
 
 def with_timeout(conninfo: str) -> str:
@@ -222,22 +228,21 @@ async def insert_user(pool: Pool, username: str, username_key: str, password_has
     """
 
     async def insert(connection: psycopg.AsyncConnection) -> int | None:
-        await connection.execute(
+        inserted = await connection.execute(
             """
             INSERT INTO users (username, username_key, password_hash) VALUES (%s, %s, %s)
             ON CONFLICT (username_key) DO NOTHING
             """,
             [username, username_key, password_hash],
         )
-        ours = await connection.execute(
-            """
-            SELECT version FROM roster
-            WHERE EXISTS (SELECT FROM users WHERE username_key = %s AND password_hash = %s)
-            """,
-            [username_key, password_hash],
-        )
-        row = await ours.fetchone()
-        return row[0] if row else None
+        if not inserted.rowcount:
+            ours = await connection.execute(
+                "SELECT FROM users WHERE username_key = %s AND password_hash = %s",
+                [username_key, password_hash],
+            )
+            if not ours.rowcount:
+                return None
+        return await _select_version(connection)
 
     return await _with_retry(pool, insert)
 
@@ -307,11 +312,15 @@ async def delete_user(pool: Pool, user: User) -> int:
 
     async def delete(connection: psycopg.AsyncConnection) -> int:
         await connection.execute("DELETE FROM users WHERE id = %s", [user.id])
-        found = await connection.execute("SELECT version FROM roster")
-        [version] = await found.fetchone() or (0,)
-        return int(version)
+        return await _select_version(connection)
 
     return await _with_retry(pool, delete)
+
+
+async def _select_version(connection: psycopg.AsyncConnection) -> int:
+    found = await connection.execute("SELECT version FROM roster")
+    [version] = await found.fetchone() or (0,)
+    return int(version)
 
 
 async def insert_session(pool: Pool, account: Account, token_hash: bytes, old_token_hash: bytes) -> bool:
@@ -437,8 +446,11 @@ async def _execute(pool: Pool, statement: LiteralString, *values: object) -> Non
 async def _with_retry(
     pool: Pool, work: Callable[[psycopg.AsyncConnection], Awaitable[T]], patience: float | None = None
 ) -> T:
-    """Do `work` on a pooled connection; where the connection turns out to be broken, on another one."""
-    for _ in range(pool.max_size):  # after a restart of PostgreSQL all of them are broken
+    """Do `work` on a pooled connection; where the connection turns out to be broken, on another one.
+
+    Raises NoAnswerError if it turned out so every time.
+    """
+    for _ in range(pool.max_size + 1):  # after a restart of PostgreSQL all of them are broken
         connection = None
         try:
             async with pool.connection(patience) as connection:
@@ -449,9 +461,7 @@ async def _with_retry(
         except psycopg.OperationalError:
             if connection is None or not connection.closed:
                 raise
-    async with pool.connection(patience) as connection:
-        with answer_expected(connection):
-            return await work(connection)
+    raise NoAnswerError("PostgreSQL ended every connection")
 
 
 _expecting: set[psycopg.AsyncConnection] = set()
@@ -469,8 +479,7 @@ def answer_expected(connection: psycopg.AsyncConnection) -> Iterator[None]:
         yield
     except psycopg.OperationalError:
         if connection not in _expecting:
-            message = f"PostgreSQL did not answer within {ANSWER_SECONDS} s"
-            raise NoAnswerError(message) from None
+            raise NoAnswerError(f"PostgreSQL did not answer within {ANSWER_SECONDS} s") from None
         raise
     finally:
         timer.cancel()

@@ -7,14 +7,16 @@ any path, and leaves nothing for another local user to connect to.
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from pwd import struct_passwd
@@ -31,8 +33,12 @@ VERSION = 18
 BINARIES = POSTGRES_VERSIONS[VERSION]
 READY_SECONDS = 60  # crash recovery may come first
 STOP_SECONDS = 2
+REVIVE_SECONDS = 0.5  # between two attempts
 SOCKET_FOLDER_LINE = 4  # of postmaster.pid, counted from 0
 SOCKET_PATH_BYTES = 90  # sun_path holds 104 bytes on macOS, 108 on Linux, file name included
+
+
+logger = logging.getLogger(__name__)
 
 
 class EmbeddedError(Exception):
@@ -229,9 +235,45 @@ def _server(folder: Path, socket_folder: Path, owner: struct_passwd | None) -> I
                 message = f"PostgreSQL is not ready after {READY_SECONDS} s; see {log}"
                 raise EmbeddedError(message)
             time.sleep(0.02)
-        yield
+        with _kept_running(process, lambda: _start_again(folder, socket_folder, owner)):
+            yield
     finally:
         _stop(process)
+
+
+def _start_again(folder: Path, socket_folder: Path, owner: struct_passwd | None) -> "subprocess.Popen[bytes]":
+    _stop_orphan(folder)
+    return _start(folder, socket_folder, owner)
+
+
+@contextmanager
+def _kept_running(
+    process: "subprocess.Popen[bytes]", start_again: Callable[[], "subprocess.Popen[bytes]"]
+) -> Iterator[None]:
+    """Start PostgreSQL again should it end by itself, as when the system kills it for its memory."""
+    lock = threading.Lock()
+    ended = False
+
+    def keep() -> None:
+        nonlocal process
+        while True:
+            process.wait()
+            with lock:
+                if ended:
+                    return
+                logger.warning("PostgreSQL ended by itself; it is started again")
+                process = start_again()
+            time.sleep(REVIVE_SECONDS)
+
+    keeper = threading.Thread(target=keep, name="postgres")
+    keeper.start()
+    try:
+        yield
+    finally:
+        with lock:
+            ended = True
+        _stop(process)
+        keeper.join()
 
 
 def _start(folder: Path, socket_folder: Path, owner: struct_passwd | None) -> subprocess.Popen[bytes]:

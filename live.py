@@ -5,7 +5,7 @@ import gzip
 import hashlib
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ import brotli
 import psycopg
 
 import db
+from words import Language
 
 REFRESH_SECONDS = 0.1  # between two refreshes, however many changes there are
 REACH_SECONDS = 1.0  # for a registrant's own change to come by; then the database is asked
@@ -22,29 +23,22 @@ COMMENT_SECONDS = 15.0  # of silence, after which a comment keeps proxies from c
 CHECK_SECONDS = 8.0  # without a change, after which the list is read anyway, since a dead peer says nothing
 RECONNECT_SECONDS = 0.1, 5.0  # the first pause and the longest; each is twice the last, with jitter
 
-COMMENT = b":\n\n"
-Render = Callable[[db.Roster, bool], Awaitable[tuple[str, str]]]
+COMMENT = b":\nevent: silence\n\n"  # with an event, since only that is seen by the page's script
+Render = Callable[[db.Roster, datetime | None, Language], Awaitable[tuple[str, str]]]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """The newest page of the list at one moment, ready for every reader.
+class Rendering:
+    """The newest page of the list at one moment in one language, ready for every reader.
 
-    `page` is the whole page, `changes` the fragment that brings an open page up to date. `is_live`
-    is False in the one that says that the database is away.
+    `page` is the whole page, `changes` the fragment that brings an open page up to date.
     """
 
-    roster: db.Roster
+    event_id: str
     page: str
     changes: str
-    is_live: bool
-
-    @property
-    def event_id(self) -> str:
-        """The version; empty, which clears the reader's last id, when the list is not live."""
-        return str(self.roster.version) if self.is_live else ""
 
     @cached_property
     def event(self) -> bytes:
@@ -64,10 +58,41 @@ class Snapshot:
         return {"br": brotli.compress(page, quality=5), "gzip": gzip.compress(page, 6), "identity": page}
 
 
+class Snapshot:
+    """The newest page of the list at one moment, or while the database is away, since `away_since`."""
+
+    def __init__(self, roster: db.Roster, away_since: datetime | None, render: Render) -> None:
+        self.roster = roster
+        self.away_since = away_since
+        self._render = render
+        self._renderings: dict[Language, Rendering] = {}
+        self._rendering = asyncio.Lock()
+
+    @property
+    def event_id(self) -> str:
+        """The version; empty, which clears the reader's last id, when the list is not live."""
+        return "" if self.away_since else str(self.roster.version)
+
+    @property
+    def languages(self) -> Collection[Language]:
+        """The languages that somebody has asked for."""
+        return self._renderings
+
+    async def rendered(self, language: Language) -> Rendering:
+        """Return the page in that language, rendered when it is first asked for."""
+        if language not in self._renderings:
+            async with self._rendering:
+                if language not in self._renderings:
+                    page, changes = await self._render(self.roster, self.away_since, language)
+                    self._renderings[language] = Rendering(self.event_id, page, changes)
+        return self._renderings[language]
+
+
 class Live:
     """Follows the list in the database and tells every viewer of each change.
 
-    `render` makes the page and the changes out of a roster and whether it is live. `snapshot` is
+    `render` makes the page and the changes out of a roster, since when the database
+    is away, and a language. `snapshot` is
     the newest one, read last at `read_at`; `is_fresh` says that no later change can have been missed.
     """
 
@@ -110,7 +135,7 @@ class Live:
                     await self._changed.wait()
         return None
 
-    async def events(self, last_event_id: str) -> AsyncGenerator[bytes, None]:
+    async def events(self, last_event_id: str, language: Language) -> AsyncGenerator[bytes, None]:
         """Yield the current snapshot unless the viewer has it, then each newer one, and comments.
 
         A slow viewer skips what it was too slow for: only the newest snapshot is ever waiting.
@@ -123,7 +148,7 @@ class Live:
             while not self._ended:
                 if self.snapshot and self.snapshot is not sent:
                     sent = self.snapshot
-                    yield sent.event
+                    yield (await sent.rendered(language)).event
                     continue
                 try:
                     async with asyncio.timeout(COMMENT_SECONDS):
@@ -143,8 +168,9 @@ class Live:
                     pause, _ = RECONNECT_SECONDS
                     trace = not isinstance(error, psycopg.Error)
                     logger.warning("The list is not live: %s", " ".join(str(error).split()), exc_info=trace)
-                elif self.snapshot:  # not after the first failure, which may last but a moment
-                    await self._publish(self.snapshot.roster, is_live=False)
+                if self.snapshot and (not self.is_fresh or isinstance(error, db.NoAnswerError)):
+                    # not after the first failure of another kind, which may last but a moment
+                    await self._publish(self.snapshot.roster, self.read_at)
             self.is_fresh = False
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (jitter)
             pause = min(2 * pause, longest)
@@ -158,18 +184,20 @@ class Live:
                 with db.answer_expected(connection):
                     roster = await db.select_first_page(connection)
                 self.read_at = datetime.now(UTC)
-                await self._publish(roster, is_live=True)
+                await self._publish(roster, None)
                 self.is_fresh = True
                 await asyncio.sleep(REFRESH_SECONDS)
                 async for _ in connection.notifies(timeout=CHECK_SECONDS, stop_after=1):
                     pass
 
-    async def _publish(self, roster: db.Roster, *, is_live: bool) -> None:
+    async def _publish(self, roster: db.Roster, away_since: datetime | None) -> None:
         old = self.snapshot
-        if old and old.roster == roster and old.is_live == is_live:
+        if old and old.roster == roster and old.away_since == away_since:
             return
-        page, changes = await self._render(roster, is_live)
-        self.snapshot = Snapshot(roster, page, changes, is_live)
+        new = Snapshot(roster, away_since, self._render)
+        for language in [*old.languages] if old else [Language()]:
+            await new.rendered(language)  # before all who speak it come for it at once
+        self.snapshot = new
         self._wake()
 
     def _wake(self) -> None:

@@ -13,6 +13,7 @@ from werkzeug.exceptions import TooManyRequests
 
 import db
 
+HOST_LENGTH = 255  # octets (RFC 1035, 2.3.4)
 BODY_LIMIT = 16 * 1024
 FORM_TYPE = "application/x-www-form-urlencoded"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -28,6 +29,7 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
 }
+HOST = re.compile(r"(([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 
 
@@ -55,9 +57,16 @@ class ResponseHeaders:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000, "reason": None})
             return
-        if scope["type"] == "http" and not scope["path"].startswith("/"):
-            scope["path"] = _path(scope["path"])
+        if scope["type"] == "http":
+            if not scope["path"].startswith("/"):
+                scope["path"] = _path(scope["path"])
+            # The framework fails on what is no host (RFC 9110, 7.2); without one it answers.
+            scope["headers"] = [(k, v) for k, v in scope["headers"] if k != b"host" or _is_host(v)]
         await self._app(scope, receive, send_with_headers)
+
+
+def _is_host(value: bytes) -> bool:
+    return len(value) <= HOST_LENGTH and bool(HOST.fullmatch(value.decode("latin-1")))
 
 
 def _path(target: str) -> str:

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 from urllib.parse import quote
 
+import segno
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from psycopg.conninfo import conninfo_to_dict
@@ -21,7 +22,7 @@ from quart import Quart
 import db
 import embedded
 from app import create_app
-from settings import BadSettingError, Settings, read_settings
+from settings import BadSettingError, Settings, read_settings, share_origin
 
 GRACE_SECONDS = 1  # for requests under way, when asked to stop
 BACKLOG = 4096  # viewers come in crowds; 100, the default, makes thousands wait half a minute
@@ -53,8 +54,11 @@ def main() -> int:
             app = create_app(replace(settings, database_url=database_url))
             print(f"Roster: {_address(listener)}")  # noqa: T201
             print(f"Database: {masked(database_url)}", flush=True)  # noqa: T201
+            _print_qr_code(settings, listener)
             with asyncio.Runner(loop_factory=_new_event_loop) as runner:
                 runner.run(_serve(app, listener))
+                for number in SIGNALS:
+                    signal.signal(number, signal.SIG_IGN)  # the end is under way
     except (BadSettingError, StartError, embedded.EmbeddedError) as error:
         print(f"Roster cannot start: {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -112,6 +116,18 @@ def _migrate(database_url: str) -> None:
         raise StartError(message) from None
 
 
+def _print_qr_code(settings: Settings, listener: socket.socket) -> None:
+    """Where others can reach the page, let a phone read its address off the terminal."""
+    host, port = settings.bind[0], listener.getsockname()[1]
+    everywhere = listener.getsockname()[0] in {"0.0.0.0", "::"}  # noqa: S104
+    own = f"http://127.0.0.1:{port}" if everywhere else _address(listener)
+    origin, only_here = share_origin(settings.public_origin or own, (host, port))
+    if not only_here:
+        print(f"Others: {origin}")  # noqa: T201
+        segno.make(origin, micro=False).terminal(sys.stdout, compact=True)
+        sys.stdout.flush()
+
+
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -149,8 +165,8 @@ async def _serve(app: Quart, listener: socket.socket) -> None:
 
 
 def _note_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what nobody caught; only that the kernel gave a connection up, Hypercorn should have."""
-    if not isinstance(context.get("exception"), TimeoutError):
+    """Log what nobody caught; but that a connection was given up or cut at the end, Hypercorn should have."""
+    if not isinstance(context.get("exception"), TimeoutError | asyncio.CancelledError):
         loop.default_exception_handler(context)
 
 

@@ -2,10 +2,13 @@
 
 import os
 import re
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from psycopg import ProgrammingError
@@ -69,9 +72,40 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(**values)
 
 
+def share_origin(own_origin: str, bind: tuple[str, int]) -> tuple[str, bool]:
+    """Return the origin at which others reach the page, and whether only this computer does.
+
+    Who looks at it on the computer that serves it, as http://127.0.0.1:8000, gets the address in the
+    local network, if it is open to that.
+    """
+    host = urlsplit(own_origin).hostname or ""
+    if not _is_loopback(host):
+        return own_origin, False
+    if _is_loopback(bind[0]) or not (lan := lan_address()):
+        return own_origin, True
+    return f"http://{lan}:{bind[1]}", False
+
+
+def lan_address() -> str:
+    """Return this computer's address in the local network, "" without one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: it asks the routing table (RFC 5737)
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def mask_password(text: str) -> str:
-    """Return a connection string with the password in it replaced by ***."""
-    text = re.sub(r"(//[^:/@]*:).*@", r"\1***@", text)
+    """Return a connection string with the password in it, however wrongly it is written, replaced by ***."""
+    text = re.sub(r"^(\w+://)?([^:@]*:).*@", r"\1\2***@", text)
     return re.sub(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", r"\1***", text, flags=re.IGNORECASE)
 
 
@@ -84,11 +118,14 @@ def _env_file() -> dict[str, str]:
 
 def _database_url(text: str) -> str:
     try:
-        host = conninfo_to_dict(text).get("host", "")
+        parts = conninfo_to_dict(text)
     except ProgrammingError:
         raise ValueError("write it as postgresql://user:password@host:port/database") from None
-    if "@" in str(host):
-        raise ValueError("write an @ in a password as %40")
+    if (
+        not re.fullmatch("[0-9,]*", str(parts.get("port", "")))
+        or "@" in f"{parts.get('host')}{parts.get('dbname')}"
+    ):
+        raise ValueError("write an @ in a password as %40 and a / as %2F")
     return text
 
 

@@ -1,31 +1,30 @@
 // What HTMX's attributes cannot say.
 const find = (selector) => document.querySelector(selector);
 const on = (name, react) => document.addEventListener(name, react);
-
-// Where the answer to a form of the register or account region is said.
-const messageOf = (element) => find(`#${element.closest("#register, #account")?.id}-message`);
+const isFollow = ({ target }) => target.id === "follow";
 
 // What got no answer of ours (none at all, or a proxy's page) is told in the page's own words, and
 // nothing that was typed is replaced.
-const tellNoAnswer = ({ target }) => {
-  if (target.id === "follow" || target.id === "username") return;
-  (messageOf(target) ?? find("#notice")).textContent = document.body.dataset.offline;
+const messageOf = (element) => find(`#${element.closest("#register, #account")?.id}-message`);
+const tellNoAnswer = (event) => {
+  if (isFollow(event) || event.target.id === "username") return;
+  (messageOf(event.target) ?? find("#notice")).textContent = document.body.dataset.offline;
 };
 on("htmx:error", tellNoAnswer);
 on("htmx:before:response", (event) => {
   const { status, headers } = event.detail.ctx.response;
-  if (status < 400 || headers.get("Vary")?.includes("HX-Request")) return;
+  if (status < 400 || (!isFollow(event) && headers.get("Vary")?.includes("HX-Request"))) return;
   event.preventDefault();
   tellNoAnswer(event);
 });
-on("htmx:before:request", ({ target }) => {
-  if (target.id !== "follow") find("#notice").textContent = "";
+on("htmx:before:request", (event) => {
+  if (!isFollow(event)) find("#notice").textContent = "";
 });
 
 // While a form is under way its fields wait; typing again takes back what was said of the old text.
 const keep = (readOnly) => ({ target }) => {
   if (target.method !== "post") return;
-  for (const input of target.querySelectorAll("input")) input.readOnly = readOnly;
+  for (const input of target.querySelectorAll("input:not([hidden])")) input.readOnly = readOnly;
 };
 on("htmx:before:request", keep(true));
 on("htmx:finally:request", keep(false));
@@ -37,22 +36,64 @@ on("input", ({ target }) => {
   messageOf(target).textContent = "";
 });
 
+on("click", ({ target }) => {
+  if (target.matches("#register-message a")) find("#account details").open = true;
+  if (!target.matches(".reveal")) return;
+  const input = document.getElementById(target.getAttribute("aria-controls"));
+  target.ariaPressed = String(input.type === "password");
+  input.type = input.type === "password" ? "text" : "password";
+});
+
 // Everybody is sent the same list; one's own row is marked here, as the first page had it.
 const markOwn = () => {
   const row = document.getElementById(`user-${find("#account-panel")?.dataset.user}`);
   for (const mark of document.querySelectorAll(".people em")) if (!row?.contains(mark)) mark.remove();
   if (row && !row.querySelector("em")) row.querySelector("bdi").after(" ", find("#you").content.cloneNode(true));
 };
-on("htmx:after:swap", markOwn);
 
-// Whether changes reach this page.
+// Whether changes reach this page. The server says something every 15 seconds; who hears nothing for
+// longer is cut off, though the connection may not know. Hidden pages do without one: browsers open six.
+const SILENCE = 35000;
+let connection;
+let silence;
 const showConnected = (connected) => {
   find("#live").hidden = !connected;
   find("#connecting").hidden = connected;
 };
+const connectAgain = () => {
+  showConnected(false);
+  connection?.reader?.cancel();
+};
+const hear = (event) => {
+  connection = event.detail.connection;
+  clearTimeout(silence);
+  silence = setTimeout(connectAgain, SILENCE);
+};
+on("htmx:before:request", (event) => {
+  if (isFollow(event) && document.hidden) event.preventDefault();
+});
 on("htmx:sse:before:connection", () => showConnected(false));
-on("htmx:sse:after:connection", () => showConnected(true));
-on("htmx:sse:close", () => showConnected(false));
+on("htmx:sse:after:connection", (event) => {
+  hear(event);
+  showConnected(true);
+  find("#notice").textContent = "";
+});
+on("htmx:sse:after:message", hear);
+on("htmx:sse:close", () => {
+  clearTimeout(silence);
+  showConnected(false);
+});
+window.addEventListener("offline", connectAgain);
+
+// A new person and a new count arrive with a short movement, for those who like that.
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+const arrive = (element) => {
+  if (still.matches) return;
+  element.animate({ opacity: [0, 1], translate: ["0 -0.5rem", "0 0"] }, { duration: 400, easing: "ease-out" });
+};
+const shown = () => new Set([...document.querySelectorAll("#newest li, #count")].map((e) => e.id + (e.id === "count" && e.textContent)));
+let before = new Set();
+on("htmx:before:swap", () => (before = shown()));
 
 // A screen reader hears the count, at most every five seconds, and what a search found; never the list.
 const announce = (selector) => {
@@ -60,18 +101,25 @@ const announce = (selector) => {
   if (find("#announcement").textContent !== text) find("#announcement").textContent = text;
 };
 let waiting;
-on("htmx:sse:after:message", () => {
+on("htmx:sse:after:message", ({ detail }) => {
+  if (detail.message.event) return;
   waiting ??= setTimeout(() => {
     waiting = undefined;
-    announce("header p");
+    announce("#tally");
   }, 5000);
 });
-on("htmx:after:swap", (event) => {
-  if (event.target.closest("#search, #users")) announce("#users-title");
+on("htmx:after:swap", ({ target, detail }) => {
+  markOwn();
+  const element = target.closest ? target : document.body;
+  if (isFollow({ target: element }) || element.closest("#register")) {
+    for (const name of shown()) if (!before.has(name)) arrive(document.getElementById(name) ?? find("#count"));
+  }
+  if (element.closest("#search, #users")) announce("#users-title");
   // A link that was followed with the keyboard may be gone.
-  if (event.target.closest("#users") && document.activeElement === document.body) find("#users-title").focus();
-  // Paging out of a search, or back into one, leaves the field as the address says.
-  if (document.activeElement !== find("#q")) find("#q").value = new URLSearchParams(location.search).get("q") ?? "";
+  if (element.closest("#users") && document.activeElement === document.body) find("#users-title").focus();
+  // Paging out of a search, or going back into one, leaves the field as the address says.
+  const back = detail.ctx.request?.headers["HX-History-Restore-Request"];
+  if (back || document.activeElement !== find("#q")) find("#q").value = new URLSearchParams(location.search).get("q") ?? "";
 });
 
 // A search that is sent twice is one step back.

@@ -183,7 +183,8 @@ class Event:
 
     @property
     def size(self) -> int:
-        return int(re.findall('hx-target="#count"[^>]*>([0-9]+)<', self.data)[0])
+        [number] = re.findall('hx-target="#count"[^>]*>([0-9,]+)<', self.data)
+        return int(number.replace(",", ""))
 
 
 class Viewer:

@@ -127,7 +127,8 @@ async def test_after_registering_the_message_offers_to_sign_in_with_the_name_fil
     if path == "/":
         text = (await Browser(app).post("/register", username="Zoe2", password=PASSWORD)).text
     assert re.search(r'is registered\..*<a href="#sign-in-password">Sign in</a>', text)
-    assert re.search('<details open>.*id="sign-in-username"[^>]*value="Zoe2?"', text, re.DOTALL)
+    assert re.search('id="sign-in-username"[^>]*value="Zoe2?"', text)
+    assert ("<details open>" in text) is (path != "/")  # with a script the link opens it
 
 
 async def test_who_is_signed_in_can_register_another_person_and_stays_who_they_are(browser: Browser) -> None:
@@ -255,7 +256,7 @@ async def test_a_password_that_is_wrong_or_not_allowed_is_not_changed(
         await visitor.post("/account/password", current_password=current, new_password=new)
         assert visitor.status == (422 if field == "new-password" else 401)
         assert re.search(
-            f'id="{field}"[^>]*aria-invalid="true" aria-describedby="account-message"', visitor.text
+            f'id="{field}"[^>]*aria-invalid="true" +aria-describedby="account-message"', visitor.text
         )
         assert visitor.text.count("aria-invalid") == 1
         assert "<details open>" in visitor.text
@@ -280,7 +281,7 @@ async def test_an_account_is_deleted_with_its_sessions_and_the_list_changes(
     await Browser(app).sign_in()
     await browser.sign_in()
     await browser.post("/account/delete", password=OTHER)
-    assert (browser.status, "Password is wrong" in browser.text) == (401, True)
+    assert (browser.status, "This password is wrong" in browser.text) == (401, True)
     assert await browser.is_signed_in()
     await browser.post("/account/delete", password=PASSWORD)
     assert (browser.status, browser.cookies, count_sessions(database)) == (200, {}, 0)

@@ -248,7 +248,7 @@ async def test_while_the_database_is_away_the_last_list_is_shown_with_its_time(
             away = await client.get(url)
             operator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         assert away.status_code == 200
-        assert re.search(r'id="away"[^>]*>Roster cannot reach .* [0-9:]{8} UTC', away.text)
+        assert re.search(r'id="away"[^>]*>Roster cannot reach .* [0-9]{2}:[0-9]{2} UTC', away.text)
         assert "<bdi>user1</bdi>" in away.text
         assert event
         assert (event.id, event.names) == ("", ["user1"])

@@ -1,4 +1,4 @@
-"""Takes the browser's libraries from their npm packages into static/ and records what they are."""
+"""Takes the browser's libraries from their npm packages, and records what they are."""
 
 import base64
 import hashlib
@@ -10,8 +10,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RECORD = ROOT / "tools" / "vendored.json"
-PACKAGE = "htmx.org@4.0.1"
-FILES = {"htmx.min.js": "dist/htmx.min.js", "hx-sse.min.js": "dist/ext/hx-sse.min.js"}
+PACKAGES = {
+    "htmx.org@4.0.1": {
+        "static/htmx.min.js": "dist/htmx.min.js",
+        "static/hx-sse.min.js": "dist/ext/hx-sse.min.js",
+    },
+    "@github/relative-time-element@5.3.1": {"static/relative-time.js": "dist/bundle.js"},
+    "axe-core@4.14.1": {"tests/browser/axe.min.js": "axe.min.js"},  # for the tests alone
+}
 
 
 def integrity(data: bytes) -> str:
@@ -19,11 +25,11 @@ def integrity(data: bytes) -> str:
     return "sha512-" + base64.b64encode(hashlib.sha512(data).digest()).decode()
 
 
-def main() -> None:
-    """Fetch the package with npm, copy the files, write the record."""
+def take(package: str, files: dict[str, str]) -> dict[str, object]:
+    """Fetch a package with npm, copy its files, return the record."""
     with tempfile.TemporaryDirectory() as folder:
         packed = subprocess.run(
-            ["npm", "pack", "--silent", "--json", PACKAGE],
+            ["npm", "pack", "--silent", "--json", package],
             cwd=folder,
             check=True,
             capture_output=True,
@@ -33,21 +39,25 @@ def main() -> None:
         [about] = listing.values() if isinstance(listing, dict) else listing
         archive = Path(folder, about["filename"])
         if integrity(archive.read_bytes()) != about["integrity"]:
-            message = f"{PACKAGE} does not have the integrity that npm names"
-            raise SystemExit(message)
-        with tarfile.open(archive) as package:
-            for name, source in FILES.items():
-                if file := package.extractfile(f"package/{source}"):
-                    (ROOT / "static" / name).write_bytes(file.read())
-    record = {
-        "package": PACKAGE,
+            raise SystemExit(f"{package} does not have the integrity that npm names")
+        with tarfile.open(archive) as contents:
+            manifest = json.load(contents.extractfile("package/package.json") or archive.open("rb"))
+            for path, source in files.items():
+                if file := contents.extractfile(f"package/{source}"):
+                    (ROOT / path).write_bytes(file.read())
+    return {
         "integrity": about["integrity"],
-        "license": "0BSD",
+        "license": manifest["license"],
         "files": {
-            name: {"from": source, "integrity": integrity((ROOT / "static" / name).read_bytes())}
-            for name, source in FILES.items()
+            path: {"from": source, "integrity": integrity((ROOT / path).read_bytes())}
+            for path, source in files.items()
         },
     }
+
+
+def main() -> None:
+    """Take all packages and write the record."""
+    record = {package: take(package, files) for package, files in PACKAGES.items()}
     RECORD.write_text(json.dumps(record, indent=2) + "\n")
 
 

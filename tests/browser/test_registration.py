@@ -68,7 +68,7 @@ async def test_a_weak_password_is_said_by_its_field_with_advice(page: Page) -> N
     await expect(page.locator("#register").get_by_label("Password")).to_be_focused()
     await expect(page.locator("#register").get_by_label("User name")).to_have_value("zoe")
     assert await below(page, "#register-message", "#password")
-    assert await below(page, "#register button", "#register-message")
+    assert await below(page, "#register-form > button", "#register-message")
 
 
 async def below(page: Page, lower: str, upper: str) -> bool:
