@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
-SOURCES = app.py accounts.py assets.py cli.py db.py embedded.py live.py security.py serve.py settings.py words.py tools tests benchmarks
+SOURCES = app.py accounts.py answers.py assets.py cli.py db.py embedded.py live.py security.py serve.py sessions.py settings.py words.py tools tests benchmarks
 
 .PHONY: run test check format bench screenshots messages vendor lock clean
 

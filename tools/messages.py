@@ -11,6 +11,7 @@ from words import CATALOGUES, TAGS
 KEYWORDS: dict[str, tuple[int, ...] | None] = {
     "_": None,
     "N_": None,
+    "NN_": (1, 2),
     "gettext": None,
     "ngettext": (1, 2),
     "refuse": (1,),  # accounts.py
