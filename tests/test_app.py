@@ -215,6 +215,22 @@ async def test_paging_leads_from_the_newest_to_the_first_and_back(
     assert 'id="newest"' in await get(client, newer[1])
 
 
+async def test_a_long_search_comes_back_cut(client: QuartClient) -> None:
+    response = await client.get("/users", query_string={"q": "张" * 5000}, headers=HTMX)
+    assert response.headers["HX-Push-Url"] == "/?q=" + quote_plus("张" * 100)
+
+
+async def test_the_page_is_shared_by_its_address_and_a_qr_code(client: QuartClient) -> None:
+    page = await get(client, "/share", {"Host": "roster.example:8000"})
+    fragment = await get(client, "/share", HTMX | {"Host": "roster.example:8000"})
+    for text in (page, fragment):
+        assert '<a href="http://roster.example:8000">http://roster.example:8000</a>' in text
+        assert '<svg viewBox="0 0 ' in text
+        assert "Only this computer" not in text
+    assert ("<html" in page, "<html" in fragment) == (True, False)
+    assert "Only this computer" in await get(client, "/share", {"Host": "127.0.0.1:8000"})
+
+
 async def test_the_list_fragment_sends_a_plain_request_to_the_page(client: QuartClient) -> None:
     response = await client.get("/users?before=abc")
     assert (response.status_code, response.headers["Location"]) == (303, "/?before=abc")

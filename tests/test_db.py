@@ -307,3 +307,32 @@ async def test_a_sign_in_waits_for_a_password_change_under_way(
         )
     assert not await beginning
     assert database.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
+
+
+async def test_a_registration_that_waits_too_long_is_given_up_for_good(
+    database_url: str, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "STATEMENT_SECONDS", 0.3)
+    async with db.create_pool(database_url, 4) as pool:
+        with database.transaction(force_rollback=True):
+            add_users(database, 1, "another")
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                await db.insert_user(pool, "Zoe", "zoe", "hash")
+        assert await db.select_user(pool, "zoe") is None
+        assert await db.insert_user(pool, "Zoe", "zoe", "hash") == 1
+
+
+async def test_a_new_name_is_no_existing_one_even_while_others_are_deleted(
+    pool: db.Pool, database_url: str
+) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
+
+        async def truncate() -> None:
+            for _ in range(50):
+                await other.execute("TRUNCATE users")
+
+        async def register() -> list[int | None]:
+            return [await db.insert_user(pool, f"user{n}", f"user{n}", "hash") for n in range(50)]
+
+        _, versions = await asyncio.gather(truncate(), register())
+        assert None not in versions

@@ -173,6 +173,9 @@ async def test_a_server_that_stops_answering_is_noticed(
         async with serving(create_app(settings)) as url, viewing(url) as viewer:
             await viewer.until(0)
             freeze()
+            away = await viewer.next()
+            assert away
+            assert "Roster cannot reach its database" in away.data
             add_users(database, 1)
             await viewer.until(1)
 

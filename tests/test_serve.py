@@ -1,10 +1,12 @@
 import asyncio
 import itertools
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+from itertools import product, zip_longest
 from pathlib import Path
 
 import httpx
@@ -84,11 +86,11 @@ async def test_a_database_that_freezes_is_answered_for_and_does_not_keep_it_from
         frozen = [server, *server.children()]
         for process in frozen:
             process.suspend()
-        answers = await asyncio.gather(
-            *(client.get("/?q=z", timeout=10) for _ in range(12)),
-            client.post("/register", data=FORM, timeout=10),
-        )
+        answers = [await client.post("/register", data=FORM, timeout=10)]
+        answers += await asyncio.gather(*(client.get("/?q=z", timeout=10) for _ in range(12)))
         assert {answer.status_code for answer in answers} == {503}
+        assert "cannot say whether this was done" in answers[0].text
+        assert "Nothing is lost" in answers[-1].text
     assert await asyncio.to_thread(roster.stop) == 0
     assert not any(alive(process) for process in frozen)
     assert names(serve().database) == ["zoe"]
@@ -97,16 +99,11 @@ async def test_a_database_that_freezes_is_answered_for_and_does_not_keep_it_from
 def test_no_request_is_too_odd_for_an_answer_of_ours(serve: Serve, database_url: str) -> None:
     roster = serve(DATABASE_URL=database_url)
     address = "127.0.0.1", int(roster.url.rpartition(":")[2])
-    for line in (
-        "GET ?x",
-        "GET http://[::1",
-        "GET http://a:b@[zz]:99/users",
-        "OPTIONS *",
-        "GET x",
-        "CONNECT a:1",
-    ):
+    lines = "GET ?x", "GET http://[::1", "GET http://a:b@[zz]:99/users", "OPTIONS *", "GET x", "CONNECT a:1"
+    hosts = "..", "x" * 300, "a..b", "[::1", "a/b", "a@b", "\xff", "a:b:c"
+    for line, host in [*zip_longest(lines, [], fillvalue="roster"), *product(["GET /nowhere"], hosts)]:
         with socket.create_connection(address) as client:
-            client.sendall(f"{line} HTTP/1.1\r\nHost: roster\r\nConnection: close\r\n\r\n".encode())
+            client.sendall(f"{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
             answer = b"".join(iter(lambda: client.recv(65536), b""))
         assert int(answer.split()[1]) in {303, 400, 404, 405}
         assert b"content-security-policy" in answer
@@ -152,6 +149,41 @@ async def test_a_signal_during_the_start_leaves_no_database_running(tmp_path: Pa
     process.communicate(timeout=5)
     assert process.returncode == 0
     assert not (tmp_path / "data" / "postmaster.pid").exists()
+
+
+async def test_asking_to_stop_again_and_again_does_not_disturb_the_end(serve: Serve, tmp_path: Path) -> None:
+    roster = serve()
+    async with viewing(roster.url) as viewer:
+        await viewer.until(0)
+        while roster.process.poll() is None:
+            roster.process.send_signal(signal.SIGINT)
+            await asyncio.sleep(0.01)
+    assert roster.process.returncode == 0
+    assert not (tmp_path / "data" / "postmaster.pid").exists()
+    assert roster.process.stderr
+    assert roster.process.stderr.read() == ""
+
+
+async def test_the_embedded_database_is_started_again_when_it_is_killed(serve: Serve, tmp_path: Path) -> None:
+    roster = serve()
+    async with viewing(roster.url) as viewer, httpx.AsyncClient(base_url=roster.url) as client:
+        assert (await client.post("/register", data=FORM)).status_code == 303
+        await viewer.until(1)
+        postmaster(tmp_path / "data").kill()
+        async with asyncio.timeout(20):
+            while (await client.post("/register", data=FORM | {"username": "eve"})).status_code == 503:
+                await asyncio.sleep(0.1)
+        await viewer.until(2)
+    assert names(roster.database) == ["zoe", "eve"]
+    assert await asyncio.to_thread(roster.stop) == 0
+    assert not (tmp_path / "data" / "postmaster.pid").exists()
+
+
+def test_open_to_the_network_it_prints_a_qr_code(serve: Serve) -> None:
+    roster = serve(BIND="0.0.0.0:0", PUBLIC_ORIGIN="https://roster.example")
+    assert roster.process.stdout
+    assert roster.process.stdout.readline() == "Others: https://roster.example\n"
+    assert re.search("[▀▄█]{5}", roster.process.stdout.readline() + roster.process.stdout.readline())
 
 
 def test_after_kill_9_it_comes_up_with_all_data(serve: Serve, tmp_path: Path) -> None:

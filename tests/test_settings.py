@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from settings import BadSettingError, Settings, mask_password, read_settings
+import settings
+from settings import BadSettingError, Settings, mask_password, read_settings, share_origin
 
 ROOT = Path(__file__).parent.parent
 
@@ -17,7 +18,7 @@ def test_an_empty_value_counts_as_unset() -> None:
 
 
 def test_every_setting_is_read_and_typed() -> None:
-    settings = read_settings(
+    found = read_settings(
         {
             "DATABASE_URL": "postgresql://me@db/roster",
             "DATA_DIR": "/srv/roster",
@@ -31,7 +32,7 @@ def test_every_setting_is_read_and_typed() -> None:
             "PUBLIC_ORIGIN": "https://Roster.example/",
         },
     )
-    assert settings == Settings(
+    assert found == Settings(
         database_url="postgresql://me@db/roster",
         data_dir=Path("/srv/roster"),
         bind=("::1", 80),
@@ -50,6 +51,10 @@ def test_every_setting_is_read_and_typed() -> None:
     [
         ("DATABASE_URL", "mysql nonsense"),
         ("DATABASE_URL", "postgresql://me:s3c@ret@db/roster"),
+        ("DATABASE_URL", "postgresql://me:s3c/ret@db/roster"),
+        ("DATABASE_URL", "postgresql:/me:s3cret@db/roster"),
+        ("RATE_LIMITS", "yes"),
+        ("TRUSTED_PROXY_HOPS", "-1"),
         ("DATA_DIR", "~nobody-of-that-name/data"),
         ("BIND", "8000"),
         ("BIND", ":8000"),
@@ -88,6 +93,29 @@ def test_the_public_origin_is_what_a_browser_sends(origin: str, read: str) -> No
     assert read_settings({"PUBLIC_ORIGIN": origin}).public_origin == read
 
 
+@pytest.mark.parametrize(
+    ("own", "bind", "shared", "only_here"),
+    [
+        ("https://roster.example", "127.0.0.1", "https://roster.example", False),
+        ("http://192.0.2.7:8000", "0.0.0.0", "http://192.0.2.7:8000", False),
+        ("http://127.0.0.1:8000", "127.0.0.1", "http://127.0.0.1:8000", True),
+        ("http://localhost:8000", "::1", "http://localhost:8000", True),
+        ("http://[::1]:8000", "0.0.0.0", "http://192.0.2.7:9000", False),
+        ("http://localhost:8000", "0.0.0.0", "http://192.0.2.7:9000", False),
+    ],
+)
+def test_the_address_to_share_is_one_that_others_can_open(
+    monkeypatch: pytest.MonkeyPatch, own: str, bind: str, shared: str, *, only_here: bool
+) -> None:
+    monkeypatch.setattr(settings, "lan_address", lambda: "192.0.2.7")
+    assert share_origin(own, (bind, 9000)) == (shared, only_here)
+
+
+def test_without_a_network_the_address_is_only_for_this_computer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "lan_address", lambda: "")
+    assert share_origin("http://127.0.0.1:8000", ("0.0.0.0", 8000)) == ("http://127.0.0.1:8000", True)
+
+
 def test_listening_elsewhere_needs_a_database_of_ones_own() -> None:
     with pytest.raises(BadSettingError, match="set DATABASE_URL too"):
         read_settings({"LISTEN_DATABASE_URL": "postgresql://db/roster"})
@@ -111,6 +139,8 @@ def test_a_file_of_settings_that_is_no_text_is_refused(
         "host=x password=s3cret user=me",
         "host=x password='s3 cret' user=me",
         "postgresql://host/db?user=me&password=s3cret",
+        "postgresql:/me:s3cret@host/db",
+        "me:s3cret@host/db",
     ],
 )
 def test_a_password_is_masked_in_whatever_is_shown(text: str) -> None:
@@ -128,8 +158,8 @@ def test_the_environment_wins_over_the_env_file(tmp_path: Path, monkeypatch: pyt
     (tmp_path / ".env").write_text("POOL_SIZE=2\nPASSWORD_MIN_LENGTH=9\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POOL_SIZE", "5")
-    settings = read_settings()
-    assert (settings.pool_size, settings.password_min_length) == (5, 9)
+    found = read_settings()
+    assert (found.pool_size, found.password_min_length) == (5, 9)
 
 
 def test_the_example_file_lists_every_setting_with_its_default() -> None:
