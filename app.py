@@ -198,7 +198,7 @@ async def check() -> Response:
     [typed] = read_fields(request.query_string, "username")
     try:
         username = parse_username(typed)
-        if await db.select_user(pool(), username.key):
+        if await db.select_account(pool(), username.key):
             raise ExistsError(username)
     except RefusedError as refusal:
         return await answer("_availability.html", refusal=refusal)
@@ -208,7 +208,7 @@ async def check() -> Response:
 async def find_user(username: str) -> db.User | None:
     """Return the user of that name, None if there is none or can be none."""
     try:
-        return await db.select_user(pool(), parse_username(username).key)
+        return await db.select_account(pool(), parse_username(username).key)
     except RefusedError:
         return None
 

@@ -206,20 +206,6 @@ async def _select_page(
     return Roster(version, size, [User(*row[1:]) for row in shown], prefix, before, after)
 
 
-async def select_user(pool: Pool, username_key: str) -> User | None:
-    """Return the user of that key, if there is one."""
-
-    async def select(connection: psycopg.AsyncConnection) -> User | None:
-        async with connection.cursor(row_factory=class_row(User)) as rows:
-            await rows.execute(
-                "SELECT id, username, registered_at FROM users WHERE username_key = %s",
-                [username_key],
-            )
-            return await rows.fetchone()
-
-    return await _with_retry(pool, select)
-
-
 async def insert_user(pool: Pool, username: str, username_key: str, password_hash: str) -> int | None:
     """Insert a user and return a version of the roster that holds it, None if the key exists already.
 

@@ -192,7 +192,7 @@ async def test_a_page_whose_people_are_gone_gives_the_first_page(
 async def test_a_name_is_inserted_once(pool: db.Pool) -> None:
     assert await db.insert_user(pool, "Zoe", "zoe", "hash 1") == 1
     assert await db.insert_user(pool, "ZOE", "zoe", "hash 2") is None
-    user = await db.select_user(pool, "zoe")
+    user = await db.select_account(pool, "zoe")
     assert user
     assert user.username == "Zoe"
 
@@ -318,7 +318,7 @@ async def test_a_registration_that_waits_too_long_is_given_up_for_good(
             add_users(database, 1, "another")
             with pytest.raises(psycopg.errors.QueryCanceled):
                 await db.insert_user(pool, "Zoe", "zoe", "hash")
-        assert await db.select_user(pool, "zoe") is None
+        assert await db.select_account(pool, "zoe") is None
         assert await db.insert_user(pool, "Zoe", "zoe", "hash") == 1
 
 
