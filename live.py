@@ -91,9 +91,9 @@ class Snapshot:
 class Live:
     """Follows the list in the database and tells every viewer of each change.
 
-    `render` makes the page and the changes out of a roster, since when the database
-    is away, and a language. `snapshot` is
-    the newest one, read last at `read_at`; `is_fresh` says that no later change can have been missed.
+    `render` makes the page and the changes out of a roster, since when the database is away, and a
+    language. `snapshot` is the newest one, read last at `read_at`; `is_fresh` says that no later
+    change can have been missed.
     """
 
     def __init__(self, conninfo: str, render: Render) -> None:

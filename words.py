@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -100,8 +101,12 @@ def number(value: int) -> str:
 
 def moment(time: datetime) -> str:
     """Return a time in UTC, to the minute, as the language that is spoken writes it."""
-    day = format_skeleton("yMMMd", time, locale=spoken().code)
-    return f"{day} {time:%H:%M} UTC"
+    return f"{_day(time.date(), spoken().code)} {time:%H:%M} UTC"
+
+
+@lru_cache(maxsize=100)
+def _day(day: date, code: str) -> str:
+    return format_skeleton("yMMMd", day, locale=code)
 
 
 def link(path: str, **query: str | None) -> str:
