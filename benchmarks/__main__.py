@@ -6,7 +6,17 @@ import platform
 import re
 from pathlib import Path
 
-from benchmarks import burst, first_visit, live_latency, registrations, sign_in, size, statements, viewers
+from benchmarks import (
+    burst,
+    first_visit,
+    live_latency,
+    page,
+    registrations,
+    sign_in,
+    size,
+    statements,
+    viewers,
+)
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 SUBJECTS = {
@@ -16,6 +26,7 @@ SUBJECTS = {
     "burst": burst.measure,
     "size": size.measure,
     "first_visit": first_visit.measure,
+    "page": page.measure,
     "registrations": registrations.measure,
     "sign_in": sign_in.measure,
 }
