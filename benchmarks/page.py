@@ -193,7 +193,7 @@ def _run_lighthouse(url: str, *flags: str) -> Report:
 
 
 def _run_npx(folder: str, *arguments: str) -> str:
-    """Run Lighthouse, which npx installs when it is missing; return the last line that it complained with."""
+    """Run Lighthouse, which npx installs when it is missing; return the first line of its complaint."""
     command = ["npx", "--yes", LIGHTHOUSE, "--quiet", f"--chrome-flags={CHROME}", *arguments]
     environment = os.environ | {"CHROME_PATH": chromium.find() or ""}
     try:
@@ -208,7 +208,7 @@ def _run_npx(folder: str, *arguments: str) -> str:
         )
     except subprocess.TimeoutExpired:
         return f"no end after {PATIENCE} s"
-    return (run.stderr.strip().splitlines() or [f"status {run.returncode}"])[-1]
+    return (run.stderr.strip().splitlines() or [f"status {run.returncode}"])[0]
 
 
 def _score(reports: Iterable[Report], category: str) -> str:
