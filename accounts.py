@@ -116,6 +116,8 @@ def username_key(text: str) -> str:
 
     Names that are no longer allowed to newcomers keep their keys.
     """
+    if len(text) > 4 * USERNAME_MAX_LENGTH:  # nobody's
+        return ""
     try:
         return str(_case_mapped.enforce(_case_preserved.enforce(text.strip(" \u3000"))))
     except UnicodeEncodeError:
@@ -205,15 +207,16 @@ class Passwords:
     """Checks and hashes passwords in threads of its own, so that the event loop stays free.
 
     Argon2id with 19 MiB, 2 passes and 1 lane, as the OWASP Password Storage Cheat Sheet advises.
-    At most `QUEUE` passwords are at work or waiting, none for more than `WAIT_SECONDS`; hashing
+    At most `QUEUE` passwords are at work or waiting, none for more than `wait_seconds`; hashing
     releases the GIL. Every method raises BusyError if the queue is full or slow.
     """
 
     QUEUE = 256
     WAIT_SECONDS = 10.0  # a full queue takes 4 s on two cores, longer on a small server
 
-    def __init__(self, min_length: int) -> None:
+    def __init__(self, min_length: int, wait_seconds: float = WAIT_SECONDS) -> None:
         self._min_length = min_length
+        self._wait_seconds = wait_seconds
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
         self._nobodys_hash = self._hasher.hash(new_token())
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="passwords")
@@ -248,7 +251,7 @@ class Passwords:
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._queued >= self.QUEUE:
             raise BusyError
-        latest = time.monotonic() + self.WAIT_SECONDS
+        latest = time.monotonic() + self._wait_seconds
 
         def in_time() -> T:
             if time.monotonic() > latest:
@@ -268,6 +271,8 @@ class Passwords:
 
 def _opaque(password: str) -> str:
     """Return the form that was hashed; what has none, and so never was, as it is."""
+    if len(password) > PASSWORD_MAX_LENGTH:
+        return password
     try:
         return str(_opaque_string.enforce(password))
     except UnicodeEncodeError:

@@ -177,9 +177,7 @@ async def signed_in(patience: float | None = None) -> db.Account | None:
     """Return the account whose session the visitor's cookie names, None without one."""
     token = read_cookie("session")
     session = await db.select_session(pool(), digest(token), patience) if token else None
-    if token and session is None:
-        set_cookie("session", "")
-    elif session and session.extended:
+    if session and session.extended:
         set_cookie("session", token)
     return session.account if session else None
 
@@ -194,8 +192,8 @@ async def changes_since(version: int) -> Markup:
 
 async def answer(template: str, status: int = 200, **context: object) -> Response:
     """Return a page or fragment."""
-    q, *_ = read_query()
-    return Response(await render_template(template, **UNSET | {"q": q} | context), status)
+    query = dict(zip(("q", "before", "after"), read_query(), strict=True))
+    return Response(await render_template(template, **UNSET | query | context), status)
 
 
 async def answer_form(fragment: str, status: int, **context: object) -> Response:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import math
 import random
 import sys
 from collections import Counter
@@ -16,7 +17,7 @@ from tqdm import tqdm
 import db
 import embedded
 from accounts import Passwords, RefusedError, Username, normalise_password, parse_username
-from settings import BadSettingError, mask_password, read_settings
+from settings import BadSettingError, mask_password, parse_database_url, read_settings
 
 NO_PASSWORD = "demo"  # noqa: S105 (stands where a hash would; no password has it)
 BLOCK = 10_000  # people between two steps of the progress bar
@@ -145,7 +146,11 @@ async def import_login(database_url: str, source: str) -> None:
     refused and why, never a password, and last how many were brought along. Raises ImportLoginError
     when the table cannot be read.
     """
-    passwords = Passwords(min_length=1)
+    try:
+        parse_database_url(source)
+    except ValueError as error:
+        raise ImportLoginError(f"--from {mask_password(source)!r} is not allowed: {error}") from None
+    passwords = Passwords(min_length=1, wait_seconds=math.inf)
     results: Counter[str] = Counter()
     try:
         async with (

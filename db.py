@@ -397,8 +397,10 @@ async def spend(pool: Pool, key: str, count: int, seconds: int) -> float:
             """
             WITH spent AS (
                 INSERT INTO rate_limits AS l VALUES (%(key)s, now() + %(one)s)
-                ON CONFLICT (key) DO UPDATE SET full_at = greatest(l.full_at, now()) + %(one)s
+                ON CONFLICT (key) DO UPDATE SET full_at = %(one)s
+                    + CASE WHEN l.full_at < now() + 2 * %(all)s THEN greatest(l.full_at, now()) ELSE now() END
                 WHERE greatest(l.full_at, now()) + %(one)s <= now() + %(all)s
+                   OR l.full_at >= now() + 2 * %(all)s  -- the clock was set back
                 RETURNING key
             )
             SELECT CASE WHEN EXISTS (SELECT FROM spent) THEN 0 ELSE greatest(0.001, (

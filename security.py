@@ -3,7 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import parse_qs, urlsplit
 
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, Scope
@@ -115,6 +115,7 @@ class Limit:
 
 REGISTER = Limit("register", 30, 60)  # for one address: a classroom may be behind it
 SIGN_IN = Limit("sign-in", 10, 60)  # for one address and user name
+SIGN_INS = Limit("sign-ins", 60, 60)  # for one address, whatever the user names
 FAILURES = Limit("failures", 100, 3600)  # for one user name, wherever they come from
 ACCOUNT = Limit("account", 30, 60)
 CHECK = Limit("check", 120, 60)
@@ -144,7 +145,7 @@ def client_address(peer: str | None, headers: Headers, trusted_hops: int) -> str
     """
     seen = [entry.strip() for entry in ",".join(headers.getlist("X-Forwarded-For")).split(",")]
     try:
-        address = ip_address(seen[-trusted_hops:][0] if trusted_hops else peer or "")
+        address = _parse_address(seen[-trusted_hops:][0] if trusted_hops else peer or "")
     except ValueError:
         return peer or ""
     if isinstance(address, IPv6Address):
@@ -152,3 +153,11 @@ def client_address(peer: str | None, headers: Headers, trusted_hops: int) -> str
             return str(address.ipv4_mapped)
         return str(IPv6Address(int(address) >> 64 << 64))
     return str(address)
+
+
+def _parse_address(text: str) -> IPv4Address | IPv6Address:
+    """Return an address, written with or without a port. Raises ValueError if it is none."""
+    try:
+        return ip_address(text)
+    except ValueError:
+        return ip_address(text.rpartition(":")[0].removeprefix("[").removesuffix("]"))

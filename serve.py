@@ -51,7 +51,8 @@ def main() -> int:
             database_url = settings.database_url or stack.enter_context(embedded.running(settings.data_dir))
             _migrate(database_url)
             _allow_many_connections()
-            app = create_app(replace(settings, database_url=database_url))
+            bind = settings.bind[0], listener.getsockname()[1]
+            app = create_app(replace(settings, database_url=database_url, bind=bind))
             print(f"Roster: {_address(listener)}")  # noqa: T201
             print(f"Database: {masked(database_url)}", flush=True)  # noqa: T201
             _print_qr_code(settings, listener)

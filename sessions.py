@@ -101,6 +101,7 @@ async def delete_account() -> Response:
 
 async def verify(key: str, password: str, field: str) -> db.Account:
     """Return the account of that user name and password. Raises WrongError, with no hint which is wrong."""
+    await limit(security.SIGN_INS, address())
     await limit(security.SIGN_IN, address(), key)
     await limit(security.FAILURES, key)  # counted first, so that no crowd of guesses slips past
     account = await db.select_account(pool(), key)

@@ -48,8 +48,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if environ is None:
         environ = {**_env_file(), **os.environ}
     readers: dict[str, Callable[[str], Any]] = {
-        "DATABASE_URL": _database_url,
-        "LISTEN_DATABASE_URL": _database_url,
+        "DATABASE_URL": parse_database_url,
+        "LISTEN_DATABASE_URL": parse_database_url,
         "DATA_DIR": _folder,
         "BIND": _bind,
         "POOL_SIZE": _whole_number(1, 100),
@@ -116,7 +116,8 @@ def _env_file() -> dict[str, str]:
         raise BadSettingError(".env is not allowed to hold anything but UTF-8 text") from None
 
 
-def _database_url(text: str) -> str:
+def parse_database_url(text: str) -> str:
+    """Return a connection string. Raises ValueError, which says how to write it, if it is none."""
     try:
         parts = conninfo_to_dict(text)
     except ProgrammingError:

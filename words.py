@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlencode
@@ -43,7 +43,8 @@ def choose_language(named: str, accepted: LanguageAccept) -> Language:
     """Return the language that the address names, else the best of those that the browser accepts."""
     if named in TAGS:
         return Language(named, chosen=True)
-    return Language(accepted.best_match(TAGS, default="en") or "en")
+    primaries = (tag.partition("-")[0].lower() for tag, quality in accepted if quality)
+    return Language(next((code for code in primaries if code in TAGS), "en"))
 
 
 def spoken() -> Language:
@@ -101,6 +102,7 @@ def number(value: int) -> str:
 
 def moment(time: datetime) -> str:
     """Return a time in UTC, to the minute, as the language that is spoken writes it."""
+    time = time.astimezone(UTC)  # PostgreSQL's own zone may be another
     return f"{_day(time.date(), spoken().code)} {time:%H:%M} UTC"
 
 

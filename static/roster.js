@@ -13,7 +13,8 @@ const tellNoAnswer = (event) => {
 on("htmx:error", tellNoAnswer);
 on("htmx:before:response", (event) => {
   const { status, headers } = event.detail.ctx.response;
-  if (status < 400 || (!isFollow(event) && headers.get("Vary")?.includes("HX-Request"))) return;
+  const unasked = isFollow(event) || (event.target.id === "username" && status >= 500);
+  if (status < 400 || (!unasked && headers.get("Vary")?.includes("HX-Request"))) return;
   event.preventDefault();
   tellNoAnswer(event);
 });
@@ -115,8 +116,11 @@ on("htmx:after:swap", ({ target, detail }) => {
     for (const name of shown()) if (!before.has(name)) arrive(document.getElementById(name) ?? find("#count"));
   }
   if (element.closest("#search, #users")) announce("#users-title");
-  // A link that was followed with the keyboard may be gone.
-  if (element.closest("#users") && document.activeElement === document.body) find("#users-title").focus();
+  // A link or button that was used with the keyboard may be gone.
+  if (document.activeElement === document.body) {
+    if (element.closest("#users")) find("#users-title").focus();
+    if (element.closest("#account")) find("#account-message").focus();
+  }
   // Paging out of a search, or going back into one, leaves the field as the address says.
   const back = detail.ctx.request?.headers["HX-History-Restore-Request"];
   if (back || document.activeElement !== find("#q")) find("#q").value = new URLSearchParams(location.search).get("q") ?? "";

@@ -1,5 +1,6 @@
 import asyncio
 import hashlib
+import random
 import re
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode
@@ -212,7 +213,6 @@ async def test_a_session_lasts_30_days_from_its_last_use_and_no_longer(
     assert left == (True,)
     database.execute("UPDATE sessions SET expires_at = now()")
     assert not await browser.is_signed_in()
-    assert browser.cookies == {}
     await browser.sign_in()
     assert count_sessions(database) == 1
 
@@ -263,6 +263,13 @@ async def test_a_password_that_is_wrong_or_not_allowed_is_not_changed(
         assert "Signed in as" in visitor.text
         assert await visitor.is_signed_in()
     assert (await browser.sign_in()).status == 200
+
+
+async def test_what_was_said_of_a_registration_is_taken_back_after_signing_in(browser: Browser) -> None:
+    await browser.sign_in()
+    assert re.search('hx-target="#register-message"[^>]*></hx-partial>', browser.text)
+    await browser.sign_in(password=OTHER)
+    assert "#register-message" not in browser.text
 
 
 async def test_signing_out_everywhere_ends_every_session(
@@ -463,6 +470,30 @@ async def test_limits_are_for_each_name_and_address_and_say_how_long(database_ur
         assert 'hx-target="#account-message"' in visitor.text
         assert (await visitor.sign_in()).status == 429
         assert (await visitor.sign_in("eve")).status == 401
+
+
+async def test_no_address_can_try_a_password_on_all_names(database_url: str) -> None:
+    app = create_app(Settings(database_url=database_url))
+    async with app.test_app():
+        visitors = await asyncio.gather(*(Browser(app).sign_in(f"user{n}", OTHER) for n in range(61)))
+        assert sorted(visitor.status for visitor in visitors) == [401] * 60 + [429]
+
+
+@pytest.mark.parametrize("length", [129, 3000, 12_000])
+async def test_a_name_too_long_to_exist_is_nobodys(
+    database_url: str, database: psycopg.Connection, length: int
+) -> None:
+    app = create_app(Settings(database_url=database_url))
+    async with app.test_app():
+        name = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=length))  # noqa: S311
+        assert (await Browser(app).sign_in(name)).status == 401
+    assert database.execute("SELECT max(length(key)) < 50 FROM rate_limits").fetchone() == (True,)
+
+
+async def test_a_session_that_is_not_found_leaves_the_cookie_alone(browser: Browser) -> None:
+    for path in ("/?q=", "/users"):
+        browser.cookies = {"session": "of-another-program-on-this-host"}
+        assert (await browser.get(path)).set_cookie == ""
 
 
 async def test_the_right_password_does_not_count_as_a_failure(

@@ -9,7 +9,7 @@ from quart.testing import QuartClient
 from werkzeug.datastructures import Headers
 
 from accounts import Passwords
-from tests.conftest import PASSWORD, add_users
+from tests.conftest import PASSWORD, add_users, terminate_others
 
 HTMX = {"HX-Request": "true"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -213,6 +213,22 @@ async def test_paging_leads_from_the_newest_to_the_first_and_back(
     newer = re.search(r'href="([^"]+)"[^>]*rel="prev"', fragment)
     assert newer
     assert 'id="newest"' in await get(client, newer[1])
+
+
+async def test_times_are_said_in_utc_whatever_the_databases_zone(
+    app: Quart, client: QuartClient, database: psycopg.Connection
+) -> None:
+    name = database.info.dbname
+    database.execute(f"ALTER DATABASE {name} SET timezone = 'Asia/Shanghai'")
+    database.execute(
+        """
+        INSERT INTO users (username, username_key, password_hash, registered_at)
+        VALUES ('zoe', 'zoe', '-', '2026-03-04 23:30Z')
+        """
+    )
+    await app.extensions["pool"].check()
+    terminate_others(database)
+    assert ">Mar 4, 2026 23:30 UTC<" in await get(client, "/?q=z")
 
 
 async def test_a_long_search_comes_back_cut(client: QuartClient) -> None:

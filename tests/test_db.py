@@ -267,6 +267,14 @@ async def test_what_was_spent_comes_back_evenly(pool: db.Pool, database: psycopg
     assert sum(await spend_at_once(pool, 9)) == 1
 
 
+async def test_a_clock_that_was_set_back_locks_nobody_out(
+    pool: db.Pool, database: psycopg.Connection
+) -> None:
+    assert sum(await spend_at_once(pool, 9)) == 5
+    database.execute("UPDATE rate_limits SET full_at = full_at + interval '1 day'")
+    assert sum(await spend_at_once(pool, 9)) == 5
+
+
 async def test_keys_that_are_whole_again_are_forgotten(pool: db.Pool, database: psycopg.Connection) -> None:
     database.execute(
         "INSERT INTO rate_limits SELECT n, now() - interval '1 s' FROM generate_series(1, 90) AS n"

@@ -33,6 +33,8 @@ async def test_after_registering_the_link_leads_to_signing_in_with_the_name_fill
     await page.keyboard.press("Enter")
     await expect(page.locator("#account-message")).to_have_text("You are signed in.")
     await expect(page.locator("#account")).to_contain_text("Signed in as Zoe")
+    await expect(page.locator("#account-message")).to_be_focused()
+    await expect(page.locator("#register-message")).to_be_empty()
     await expect(page.locator("#newest li")).to_contain_text(["Zoe you"])
     add_users(database, 1)
     await expect(page.locator("#newest li")).to_have_count(2)
