@@ -1,0 +1,229 @@
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Literal
+
+import psycopg
+import pytest
+from playwright.async_api import Page, expect
+
+from app import create_app
+from settings import Settings
+from tests.browser.conftest import Visit
+from tests.conftest import PASSWORD, ROOT, add_users, serving, terminate_others
+from words import Language, link, speaking
+
+AXE = (ROOT / "tests" / "browser" / "axe.min.js").read_text()
+
+# Every rule, best practices included, but those of level AAA and those that axe itself does not trust (yet).
+CHECK = """
+async () => {
+    const trusted = ({tags}) => !tags.some((tag) => /^wcag2\\d?aaa$|^experimental$|^deprecated$/.test(tag));
+    const values = axe.getRules().filter(trusted).map(({ruleId}) => ruleId);
+    const {violations} = await axe.run({runOnly: {type: "rule", values}, resultTypes: ["violations"]});
+    return violations.map(({id, nodes}) => [id, ...nodes.map((node) => node.html + node.failureSummary)]);
+}
+"""
+
+SCHEMES: tuple[Literal["light", "dark"], ...] = "light", "dark"
+LANGUAGES = Language("en"), Language("zh")
+CHOSEN = Language("zh", chosen=True)  # whose pages differ only by their links
+
+
+async def violations(page: Page) -> list[str]:
+    """Return what axe finds on a page, in light and in dark."""
+    await page.evaluate(AXE)  # as the debugger does, whom no policy of the page's binds
+    found = []
+    for scheme in SCHEMES:
+        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        found += [f"{scheme}: {json.dumps(each, ensure_ascii=False)}" for each in await page.evaluate(CHECK)]
+    return found
+
+
+@asynccontextmanager
+async def opened(visit: Visit, path: str, language: Language, origin: str = "") -> AsyncIterator[Page]:
+    """Open an address in a language: that of the browser, or chosen by the address."""
+    with speaking(language):
+        separate = "&" if "?" in path else "?"
+        address = origin + path + link("").replace("?", separate)
+    page = await visit(address, locale="zh-CN" if language == Language("zh") else "en-US")
+    await expect(page.locator("html")).to_have_attribute("lang", language.tag)
+    yield page
+    await page.context.close()
+
+
+async def nothing(page: Page) -> None:
+    del page
+
+
+async def fill_in(page: Page, username: str, password: str = PASSWORD) -> None:
+    await page.locator("#username").fill(username)
+    await page.locator("#password").fill(password)
+    await page.locator("#password").press("Enter")
+
+
+async def register(page: Page) -> None:
+    lang = await page.locator("html").get_attribute("lang")
+    await fill_in(page, f"zoe{len(page.url)}{lang}")
+    await expect(page.locator("#register-message strong")).to_be_visible()
+
+
+async def register_again(page: Page) -> None:
+    await fill_in(page, "user1")
+    await expect(page.locator("#username")).to_have_attribute("aria-invalid", "true")
+
+
+async def choose_a_weak_password(page: Page) -> None:
+    await fill_in(page, "zoe", "password")
+    await expect(page.locator("#password")).to_have_attribute("aria-invalid", "true")
+
+
+async def show_the_password(page: Page) -> None:
+    await page.locator("#password").fill(PASSWORD)
+    await page.locator("[aria-controls=password]").click()
+    await expect(page.locator("#password")).to_have_attribute("type", "text")
+
+
+async def type_a_name(page: Page) -> None:
+    await page.locator("#username").fill("zoe")
+    await expect(page.locator("#availability bdi")).to_be_visible()
+
+
+async def search(page: Page, text: str = "user1") -> None:
+    await page.locator("#q").fill(text)
+    await expect(page.locator("#newest")).to_have_count(0)
+
+
+async def search_in_vain(page: Page) -> None:
+    await search(page, "nobody")
+    await expect(page.locator(".empty")).to_be_visible()
+
+
+async def go_to_older_people(page: Page) -> None:
+    await page.locator("nav a[rel=next]").click()
+    await expect(page.locator("#newest")).to_have_count(0)
+
+
+async def open_signing_in(page: Page) -> None:
+    await page.locator("#account summary").click()
+    await expect(page.locator("#sign-in-password")).to_be_visible()
+
+
+async def sign_in_wrongly(page: Page) -> None:
+    await open_signing_in(page)
+    await page.locator("#sign-in-username").fill("nobody")
+    await page.locator("#sign-in-password").fill(PASSWORD)
+    await page.locator("#sign-in-password").press("Enter")
+    await expect(page.locator("#sign-in-password")).to_have_attribute("aria-invalid", "true")
+
+
+async def sign_in(page: Page) -> None:
+    await page.request.post("/register", form={"username": "zoe", "password": PASSWORD})
+    await open_signing_in(page)
+    await page.locator("#sign-in-username").fill("zoe")
+    await page.locator("#sign-in-password").fill(PASSWORD)
+    await page.locator("#sign-in-password").press("Enter")
+    await expect(page.locator("#sign-out")).to_be_visible()
+    await expect(page.locator("#newest em")).to_be_visible()
+
+
+async def open_the_account(page: Page) -> None:
+    await sign_in(page)
+    await page.locator("#account summary").click()
+    await expect(page.locator("#delete-password")).to_be_visible()
+
+
+async def delete_with_a_wrong_password(page: Page) -> None:
+    await open_the_account(page)
+    await page.locator("#delete-password").fill("wrong")
+    await page.locator("#delete-password").press("Enter")
+    await expect(page.locator("#delete-password")).to_have_attribute("aria-invalid", "true")
+
+
+async def open_sharing(page: Page) -> None:
+    await page.locator("#share summary").click()
+    await expect(page.locator("#share .qr")).to_be_visible()
+
+
+STATES: dict[str, tuple[str, Callable[[Page], Awaitable[None]]]] = {
+    "the list": ("/", nothing),
+    "registered": ("/", register),
+    "a name that exists": ("/", register_again),
+    "a weak password": ("/", choose_a_weak_password),
+    "a shown password": ("/", show_the_password),
+    "an available name": ("/", type_a_name),
+    "a search": ("/", search),
+    "a search in vain": ("/", search_in_vain),
+    "older people": ("/", go_to_older_people),
+    "signing in": ("/", open_signing_in),
+    "a wrong password": ("/", sign_in_wrongly),
+    "signed in": ("/", sign_in),
+    "the account": ("/", open_the_account),
+    "a deletion refused": ("/", delete_with_a_wrong_password),
+    "sharing": ("/", open_sharing),
+    "the page to share": ("/share", nothing),
+    "a wrong address": ("/nowhere", nothing),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_axe_finds_nothing_wrong_in_light_and_dark_and_in_every_language(
+    visit: Visit, database: psycopg.Connection, state: str
+) -> None:
+    add_users(database, 52 if state == "older people" else 3)
+    path, reach = STATES[state]
+    for language in (*LANGUAGES, CHOSEN) if reach is nothing else LANGUAGES:
+        async with opened(visit, path, language) as page:
+            await reach(page)
+            assert await violations(page) == []
+
+
+async def test_axe_finds_nothing_wrong_with_an_empty_list_and_one_that_changes_elsewhere(
+    visit: Visit, database: psycopg.Connection
+) -> None:
+    for language in LANGUAGES:
+        database.execute("TRUNCATE users")
+        async with opened(visit, "/", language) as page:
+            await expect(page.locator("#live")).to_be_visible()
+            await expect(page.locator(".empty")).to_be_visible()
+            assert await violations(page) == []
+            await search(page)
+            add_users(database, 1)
+            await expect(page.locator("#to-newest a")).to_be_visible()
+            assert await violations(page) == []
+
+
+async def test_axe_finds_nothing_wrong_while_the_database_is_away(
+    visit: Visit, database: psycopg.Connection, server_url: str
+) -> None:
+    name = database.info.dbname
+    for language in LANGUAGES:
+        async with opened(visit, "/", language) as page:
+            with psycopg.connect(server_url, autocommit=True) as operator:
+                operator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+                terminate_others(database)
+                await expect(page.locator("#away")).not_to_be_empty()
+                assert await violations(page) == []
+                operator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+async def test_axe_finds_nothing_wrong_with_a_refusal_for_coming_too_often(
+    visit: Visit, database_url: str
+) -> None:
+    async with serving(create_app(Settings(database_url=database_url))) as url:
+        for language in LANGUAGES:
+            async with opened(visit, "/", language, url) as page:
+                await come_too_often(page, url)
+                await fill_in(page, "zoe")
+                await expect(page.locator("#register-message")).not_to_be_empty()
+                assert await violations(page) == []
+                await come_too_often(page, url)
+                await page.locator("#register-form").evaluate("form => form.submit()")
+                await expect(page.locator("#register-form")).to_have_count(0)
+                await expect(page.locator("html")).to_have_attribute("lang", language.tag)
+                assert await violations(page) == []
+
+
+async def come_too_often(page: Page, url: str) -> None:
+    while (await page.request.post(f"{url}/register", form={})).status != 429:
+        pass
