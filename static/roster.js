@@ -92,7 +92,8 @@ const arrive = (element) => {
   if (still.matches) return;
   element.animate({ opacity: [0, 1], translate: ["0 -0.5rem", "0 0"] }, { duration: 400, easing: "ease-out" });
 };
-const shown = () => new Set([...document.querySelectorAll("#newest li, #count")].map((e) => e.id + (e.id === "count" && e.textContent)));
+const nameOf = (element) => (element.id === "count" ? element.textContent : element.id);
+const shown = () => new Set([...document.querySelectorAll("#newest li, #count")].map(nameOf));
 let before = new Set();
 on("htmx:before:swap", () => (before = shown()));
 
