@@ -163,3 +163,78 @@ async def test_the_page_says_when_it_is_not_live_and_catches_up(
     await context.set_offline(offline=False)
     await is_live(page)
     await expect(page.locator("#newest li bdi")).to_have_text(["user1"])
+
+
+def note_connections(page: Page) -> list[str]:
+    """Return the addresses of the connections that a page makes to follow the list, as it makes them."""
+    made: list[str] = []
+    page.on("request", lambda request: made.append(request.url) if "/live" in request.url else None)
+    return made
+
+
+HIDE = """
+visible = false;
+Object.defineProperty(document, "hidden", {get: () => !visible});
+Object.defineProperty(document, "visibilityState", {get: () => visible ? "visible" : "hidden"});
+"""
+
+
+async def test_a_hidden_page_holds_no_connection_and_catches_up_when_it_is_seen(
+    context: BrowserContext, page: Page, database: psycopg.Connection
+) -> None:
+    async def turn(visible: str) -> None:
+        await page.evaluate(f"visible = {visible}; document.dispatchEvent(new Event('visibilitychange'))")
+
+    await context.add_init_script(HIDE)
+    await page.goto("/share")
+    made = note_connections(page)
+    await page.goto("/")
+    await page.locator("#username").fill("zoe")
+    await expect(page.locator("#availability")).to_have_text("zoe is free.")
+    assert made == []
+    await turn("true")
+    await is_live(page)
+    assert len(made) == 1
+    async with page.expect_event("requestfailed", lambda request: "/live" in request.url):
+        await turn("false")
+    add_users(database, 1)
+    await page.locator("#username").fill("eve")
+    await expect(page.locator("#availability")).to_have_text("eve is free.")
+    await expect(page.locator("#count")).to_have_text("0")
+    assert len(made) == 1
+    await turn("true")
+    await expect(page.locator("#newest li bdi")).to_have_text(["user1"])
+    await is_live(page)
+    assert len(made) == 2
+
+
+async def test_a_connection_that_has_gone_silent_is_made_anew_and_one_that_speaks_is_kept(
+    page: Page, database: psycopg.Connection
+) -> None:
+    await page.clock.install()
+    made = note_connections(page)
+    await page.reload()
+    await is_live(page)
+    for number in range(1, 4):
+        await page.clock.fast_forward(20_000)
+        add_users(database, 1, f"user{number}x")
+        await expect(page.locator("#count")).to_have_text(str(number))
+    assert len(made) == 1
+    async with page.expect_request("**/live**"):
+        await page.clock.fast_forward(36_000)
+    await is_live(page)
+    add_users(database, 1)
+    await expect(page.locator("#count")).to_have_text("4")
+    assert len(made) == 2
+
+
+async def test_a_connection_is_made_anew_after_the_computer_says_that_it_was_offline(
+    page: Page, database: psycopg.Connection
+) -> None:
+    await is_live(page)
+    async with page.expect_request("**/live**"):
+        await page.evaluate("dispatchEvent(new Event('offline'))")
+        await expect(page.locator("#connecting")).to_be_visible()
+    await is_live(page)
+    add_users(database, 1)
+    await expect(page.locator("#newest li bdi")).to_have_text(["user1"])
