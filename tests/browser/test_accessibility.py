@@ -18,6 +18,7 @@ AXE = (ROOT / "tests" / "browser" / "axe.min.js").read_text()
 # Every rule, best practices included, but those of level AAA and those that axe itself does not trust (yet).
 CHECK = """
 async () => {
+    for (const animation of document.getAnimations()) animation.finish();
     const trusted = ({tags}) => !tags.some((tag) => /^wcag2\\d?aaa$|^experimental$|^deprecated$/.test(tag));
     const values = axe.getRules().filter(trusted).map(({ruleId}) => ruleId);
     const {violations} = await axe.run({runOnly: {type: "rule", values}, resultTypes: ["violations"]});
@@ -35,7 +36,7 @@ async def violations(page: Page) -> list[str]:
     await page.evaluate(AXE)  # as the debugger does, whom no policy of the page's binds
     found = []
     for scheme in SCHEMES:
-        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        await page.emulate_media(color_scheme=scheme)
         found += [f"{scheme}: {json.dumps(each, ensure_ascii=False)}" for each in await page.evaluate(CHECK)]
     return found
 
@@ -47,6 +48,7 @@ async def opened(visit: Visit, path: str, language: Language, origin: str = "") 
         separate = "&" if "?" in path else "?"
         address = origin + path + link("").replace("?", separate)
     page = await visit(address, locale="zh-CN" if language == Language("zh") else "en-US")
+    await page.emulate_media(reduced_motion="reduce")
     await expect(page.locator("html")).to_have_attribute("lang", language.tag)
     yield page
     await page.context.close()
