@@ -53,10 +53,16 @@ async def fits(page: Page) -> None:
     assert await page.locator("a, button, input, summary, li, svg").evaluate_all(cut_off) == []
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize(
-    ("width", "size"), [(320, "100%"), (390, "100%"), (640, "100%"), (390, "200%")]
-)  # 640 px is a window of 1280 px at a zoom of 200 %
+    ("width", "size", "lang"),
+    [
+        (320, "100%", "en"),
+        (320, "100%", "zh"),
+        (390, "100%", "en"),
+        (390, "200%", "en"),  # text alone is enlarged
+        (640, "100%", "en"),  # a window of 1280 px at a zoom of 200 %
+    ],
+)
 async def test_no_state_needs_sideways_scrolling(
     visit: Visit, database: psycopg.Connection, lang: str, width: int, size: str
 ) -> None:
