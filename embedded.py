@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from pwd import struct_passwd
@@ -222,6 +222,22 @@ def _server(folder: Path, socket_folder: Path, owner: struct_passwd | None) -> I
         _let_through(folder)
     deadline = time.monotonic() + READY_SECONDS
     process = _start(folder, socket_folder, owner)
+    lock, ended = threading.Lock(), False
+
+    def keep_running() -> None:
+        """Start it again should it end by itself, as when the system kills it for its memory."""
+        nonlocal process
+        while True:
+            process.wait()
+            with lock:
+                if ended:
+                    return
+                logger.warning("PostgreSQL ended by itself; it is started again")
+                _stop_orphan(folder)
+                process = _start(folder, socket_folder, owner)
+            time.sleep(REVIVE_SECONDS)
+
+    keeper = threading.Thread(target=keep_running, name="postgres", daemon=True)
     try:
         while not _answers(socket_folder):
             if process.poll() is not None:
@@ -235,45 +251,12 @@ def _server(folder: Path, socket_folder: Path, owner: struct_passwd | None) -> I
                 message = f"PostgreSQL is not ready after {READY_SECONDS} s; see {log}"
                 raise EmbeddedError(message)
             time.sleep(0.02)
-        with _kept_running(process, lambda: _start_again(folder, socket_folder, owner)):
-            yield
-    finally:
-        _stop(process)
-
-
-def _start_again(folder: Path, socket_folder: Path, owner: struct_passwd | None) -> "subprocess.Popen[bytes]":
-    _stop_orphan(folder)
-    return _start(folder, socket_folder, owner)
-
-
-@contextmanager
-def _kept_running(
-    process: "subprocess.Popen[bytes]", start_again: Callable[[], "subprocess.Popen[bytes]"]
-) -> Iterator[None]:
-    """Start PostgreSQL again should it end by itself, as when the system kills it for its memory."""
-    lock = threading.Lock()
-    ended = False
-
-    def keep() -> None:
-        nonlocal process
-        while True:
-            process.wait()
-            with lock:
-                if ended:
-                    return
-                logger.warning("PostgreSQL ended by itself; it is started again")
-                process = start_again()
-            time.sleep(REVIVE_SECONDS)
-
-    keeper = threading.Thread(target=keep, name="postgres")
-    keeper.start()
-    try:
+        keeper.start()
         yield
     finally:
         with lock:
             ended = True
         _stop(process)
-        keeper.join()
 
 
 def _start(folder: Path, socket_folder: Path, owner: struct_passwd | None) -> subprocess.Popen[bytes]:
@@ -305,8 +288,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        server = psutil.Process(process.pid)
-        everything = [server, *server.children()]
+        everything = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            server = psutil.Process(process.pid)
+            everything = [server, *server.children()]
         process.send_signal(signal.SIGQUIT)  # "immediate": the next start replays the log
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(1)

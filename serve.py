@@ -6,7 +6,8 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from types import FrameType
@@ -42,8 +43,7 @@ class StartError(Exception):
 
 def main() -> int:
     """Serve until a signal asks to stop. Return the exit status: 1 if it could not start."""
-    for number in SIGNALS:
-        signal.signal(number, _stop_while_starting)
+    _react(_stop_while_starting)
     try:
         settings = read_settings()
         with ExitStack() as stack:
@@ -56,10 +56,11 @@ def main() -> int:
             print(f"Roster: {_address(listener)}")  # noqa: T201
             print(f"Database: {masked(database_url)}", flush=True)  # noqa: T201
             _print_qr_code(settings, listener)
+            asked_to_stop = threading.Event()
+            _react(lambda *_: asked_to_stop.set())  # an event loop must not be left by an exception
             with asyncio.Runner(loop_factory=_new_event_loop) as runner:
-                runner.run(_serve(app, listener))
-                for number in SIGNALS:
-                    signal.signal(number, signal.SIG_IGN)  # the end is under way
+                runner.run(_serve(app, listener, asked_to_stop))
+                _react(signal.SIG_IGN)  # the end is under way
     except (BadSettingError, StartError, embedded.EmbeddedError) as error:
         print(f"Roster cannot start: {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -80,7 +81,13 @@ def masked(database_url: str) -> str:
 
 
 def _stop_while_starting(_number: int, _frame: FrameType | None) -> NoReturn:
+    _react(signal.SIG_IGN)  # once is enough
     sys.exit(0)
+
+
+def _react(reaction: signal.Handlers | Callable[[int, FrameType | None], object]) -> None:
+    for number in SIGNALS:
+        signal.signal(number, reaction)
 
 
 @contextmanager
@@ -142,7 +149,7 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def _serve(app: Quart, listener: socket.socket) -> None:
+async def _serve(app: Quart, listener: socket.socket, asked_before: threading.Event) -> None:
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.backlog = BACKLOG
@@ -156,6 +163,8 @@ async def _serve(app: Quart, listener: socket.socket) -> None:
     stop = asyncio.Event()
     for number in SIGNALS:
         loop.add_signal_handler(number, stop.set)
+    if asked_before.is_set():
+        stop.set()
 
     async def asked_to_stop() -> None:
         await stop.wait()

@@ -146,7 +146,12 @@ def running(folder: Path, **settings: str) -> Iterator[Running]:
     finally:
         if process.poll() is None:
             process.terminate()
-        process.communicate()
+        try:
+            process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
 
 
 def start_process(folder: Path, *, tuning: str = "", **settings: str) -> subprocess.Popen[str]:
