@@ -48,7 +48,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def new_database(server_url: str, template: str = "template0") -> Iterator[str]:
     name = f"roster_test_{uuid4().hex}"
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} ENCODING UTF8 TEMPLATE {template}")
+        connection.execute(f"CREATE DATABASE {name} ENCODING UTF8 TEMPLATE {template} STRATEGY file_copy")
         yield make_conninfo(server_url, dbname=name)
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
