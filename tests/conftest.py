@@ -18,6 +18,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 from hypercorn.config import Config
+from jinja2 import FileSystemBytecodeCache
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from quart import Quart
 from quart.testing import QuartClient
@@ -86,9 +87,16 @@ async def pool(database_url: str) -> AsyncIterator[db.Pool]:
         yield pool
 
 
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBytecodeCache:
+    """The templates, compiled once for the applications of all tests."""
+    return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+
+
 @pytest_asyncio.fixture
-async def app(database_url: str) -> AsyncIterator[Quart]:
+async def app(database_url: str, compiled: FileSystemBytecodeCache) -> AsyncIterator[Quart]:
     app = create_app(Settings(database_url=database_url, rate_limits=False))
+    app.jinja_env.bytecode_cache = compiled
     async with app.test_app():
         yield app
 

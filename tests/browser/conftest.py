@@ -3,6 +3,7 @@ from contextlib import AsyncExitStack
 from typing import Protocol
 
 import pytest_asyncio
+from jinja2 import FileSystemBytecodeCache
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
 
 from app import create_app
@@ -30,8 +31,10 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture
-async def url(database_url: str) -> AsyncIterator[str]:
-    async with serving(create_app(Settings(database_url=database_url, rate_limits=False))) as url:
+async def url(database_url: str, compiled: FileSystemBytecodeCache) -> AsyncIterator[str]:
+    app = create_app(Settings(database_url=database_url, rate_limits=False))
+    app.jinja_env.bytecode_cache = compiled
+    async with serving(app) as url:
         yield url
 
 

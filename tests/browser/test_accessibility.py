@@ -210,22 +210,17 @@ async def test_axe_finds_nothing_wrong_while_the_database_is_away(
 
 
 async def test_axe_finds_nothing_wrong_with_a_refusal_for_coming_too_often(
-    visit: Visit, database_url: str
+    visit: Visit, database_url: str, database: psycopg.Connection
 ) -> None:
     async with serving(create_app(Settings(database_url=database_url))) as url:
         for language in LANGUAGES:
             async with opened(visit, "/", language, url) as page:
-                await come_too_often(page, url)
+                await page.request.post(f"{url}/register", form={})
+                database.execute("UPDATE rate_limits SET full_at = now() + interval '90 seconds'")
                 await fill_in(page, "zoe")
                 await expect(page.locator("#register-message")).not_to_be_empty()
                 assert await violations(page) == []
-                await come_too_often(page, url)
                 await page.locator("#register-form").evaluate("form => form.submit()")
                 await expect(page.locator("#register-form")).to_have_count(0)
                 await expect(page.locator("html")).to_have_attribute("lang", language.tag)
                 assert await violations(page) == []
-
-
-async def come_too_often(page: Page, url: str) -> None:
-    while (await page.request.post(f"{url}/register", form={})).status != 429:
-        pass
