@@ -136,7 +136,7 @@ async def test_bad_input_is_answered_with_a_sentence_by_its_field_and_stores_not
     message = re.search('<p id="register-message" role="status">([^<]+)</p>', text)
     assert message
     assert re.search(f'id="{field}"[^>]*aria-invalid="true" +aria-describedby="register-message"', text)
-    assert text.count("aria-invalid") == 1
+    assert text.count("aria-invalid=") == 1
     assert ("<html" in text) is not bool(htmx)
     assert stored(database) == []
 
@@ -321,9 +321,9 @@ async def test_static_files_are_compressed_and_cached_for_a_year_under_the_addre
 ) -> None:
     page = await get(client, "/")
     found = re.findall(r'(?:href|src)="(/static/[^"]+)"', page)
-    assert len(found) == 3
+    assert len(found) == 2
     for path in found:
-        assert re.search(r"\.[0-9a-f]{12}\.(css|js|svg)$", path)
+        assert re.search(r"\.[0-9a-f]{12}\.(js|svg)$", path)
         response = await client.get(path, headers={"Accept-Encoding": "br, gzip"})
         assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
         assert "Access-Control-Allow-Origin" not in response.headers

@@ -1,5 +1,7 @@
 import asyncio
 import re
+from base64 import b64encode
+from hashlib import sha256
 
 import httpx
 import psycopg
@@ -71,7 +73,7 @@ def addresses(app: Quart) -> list[tuple[str, str]]:
 
 
 async def test_every_route_answers_with_the_security_headers(app: Quart, client: QuartClient) -> None:
-    static = re.search('/static/style[^"]+', await (await client.get("/")).get_data(as_text=True))
+    static = re.search('/static/scripts[^"]+', await (await client.get("/")).get_data(as_text=True))
     assert static
     app.extensions["live"].end()  # or the stream of changes would never end
     for method, path in [*addresses(app), ("GET", static[0]), ("GET", "/nowhere"), ("PUT", "/")]:
@@ -168,6 +170,16 @@ def test_the_content_security_policy_allows_nothing_unsafe() -> None:
     assert policy.startswith("default-src 'none';")
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
+
+
+@pytest.mark.parametrize("path", ["/", "/?q=nobody", "/share", "/nowhere"])
+async def test_the_content_security_policy_allows_the_stylesheet_in_the_page_by_its_hash(
+    client: QuartClient, path: str
+) -> None:
+    page = await (await client.get(path)).get_data(as_text=True)
+    [style] = re.findall("<style>(.*?)</style>", page, re.DOTALL)
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}';" in HEADERS["content-security-policy"]
 
 
 async def test_strict_transport_is_asked_for_over_tls_and_behind_a_tls_proxy(database_url: str) -> None:

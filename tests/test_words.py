@@ -209,11 +209,11 @@ def latin(text: str) -> list[str]:
 def read(tree: Element) -> Iterator[str]:
     """Yield what people read or hear of a page, but names."""
     for element in tree.iter():
-        named = element.tag in {"bdi", "input"}
+        unread = element.tag in {"bdi", "input", "style"}
         about = element.get("name") or element.get("property")
-        if not named and about in SPOKEN_META:
+        if not unread and about in SPOKEN_META:
             yield from (element.get(name, "") for name in SPOKEN_ATTRIBUTES)
-        yield from (text for text in (None if named else element.text, element.tail) if text)
+        yield from (text for text in (None if unread else element.text, element.tail) if text)
 
 
 async def test_a_name_is_said_in_a_sentence_of_the_readers_language(client: QuartClient) -> None:
