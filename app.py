@@ -40,7 +40,7 @@ from live import Live
 from security import BODY_LIMIT, ResponseHeaders, read_fields
 from sessions import signing
 from settings import Settings, share_origin
-from words import Language, link, spoken
+from words import Language, gettext, link, spoken
 
 CLOSE_SECONDS = 1.0  # for connections that are just being made
 OLD_AFTER_SECONDS = 1.0  # without a database connection, after which the visitor gets the last snapshot
@@ -141,8 +141,14 @@ async def share() -> Response:
     origin, only_here = share_origin(own_origin(), current_app.config["BIND"])
     code = segno.make(origin, error="m", micro=False)
     drawing = code.svg_inline(svgclass="qr", lineclass=None, omitsize=True, light="#fff")
-    template = "_share.html" if wants_fragment() else "small.html"
-    return await answer(template, shared=origin, only_here=only_here, qr_code=drawing)
+    return await answer(
+        "_share.html" if wants_fragment() else "small.html",
+        sentence=gettext("Share this page"),
+        shared=origin,
+        only_here=only_here,
+        port=current_app.config["BIND"][1],
+        qr_code=drawing,
+    )
 
 
 @routes.get("/live")

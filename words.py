@@ -1,7 +1,6 @@
 """Words: the languages of the page, their catalogues, numbers, dates, and addresses that keep a language."""
 
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -68,7 +67,7 @@ def speaking(language: Language) -> Iterator[None]:
 
 
 def serve_words(app: Quart) -> None:
-    """Let templates speak: `_`, `ngettext`, `{% trans %}`, `number`, `moment`, `link` and `language`."""
+    """Let templates speak: gettext's `_`, `ngettext` and `{% trans %}`, and what is named here."""
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.policies["ext.i18n.trimmed"] = True
     app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
@@ -90,9 +89,7 @@ def ngettext(singular: str, plural: str, count: int) -> str:
 
 def sentences(parts: Sequence[tuple[str, Mapping[str, object]]]) -> str:
     """Return sentences, each with its values, in the language that is spoken, one after the other."""
-    said = [gettext(sentence) % values for sentence, values in parts]
-    ended = [re.sub(r"(?<![.。])$", ".", sentence) for sentence in said]
-    return ("" if spoken().code == "zh" else " ").join(ended)
+    return ("" if spoken().code == "zh" else " ").join(gettext(text) % values for text, values in parts)
 
 
 def number(value: int) -> str:

@@ -1,6 +1,7 @@
 // What HTMX's attributes cannot say.
 const find = (selector) => document.querySelector(selector);
 const on = (name, react) => document.addEventListener(name, react);
+const searched = () => new URLSearchParams(location.search).get("q") ?? "";
 const isFollow = ({ target }) => target.id === "follow";
 
 // What got no answer of ours (none at all, or a proxy's page) is told in the page's own words, and
@@ -22,6 +23,11 @@ on("htmx:before:request", (event) => {
   if (!isFollow(event)) find("#notice").textContent = "";
 });
 
+// What an input method still composes is not typed yet.
+const whole = (event) => event.isComposing && event.stopImmediatePropagation();
+document.addEventListener("input", whole, true);
+on("compositionend", ({ target }) => target.dispatchEvent(new Event("input", { bubbles: true })));
+
 // While a form is under way its fields wait; typing again takes back what was said of the old text.
 const keep = (readOnly) => ({ target }) => {
   if (target.method !== "post") return;
@@ -33,8 +39,9 @@ on("input", ({ target }) => {
   if (target.id === "username") find("#availability").textContent = "";
   if (!target.ariaInvalid) return;
   target.ariaInvalid = null;
-  target.setAttribute("aria-describedby", target.dataset.hint ?? "");
-  messageOf(target).textContent = "";
+  document.getElementById(target.getAttribute("aria-describedby")).textContent = "";
+  if (target.dataset.hint) target.setAttribute("aria-describedby", target.dataset.hint);
+  else target.removeAttribute("aria-describedby");
 });
 
 on("click", ({ target }) => {
@@ -77,7 +84,8 @@ on("htmx:sse:before:connection", () => showConnected(false));
 on("htmx:sse:after:connection", (event) => {
   hear(event);
   showConnected(true);
-  find("#notice").textContent = "";
+  if (find("#notice").textContent === document.body.dataset.offline) find("#notice").textContent = "";
+  if (find("#q").value !== searched()) find("#search").requestSubmit();
 });
 on("htmx:sse:after:message", hear);
 on("htmx:sse:close", () => {
@@ -97,17 +105,19 @@ const shown = () => new Set([...document.querySelectorAll("#newest li, #count")]
 let before = new Set();
 on("htmx:before:swap", () => (before = shown()));
 
-// A screen reader hears the count, at most every five seconds, and what a search found; never the list.
-const announce = (selector) => {
-  const text = find(selector).textContent.trim();
-  if (find("#announcement").textContent !== text) find("#announcement").textContent = text;
+// A screen reader hears a new count, at most every five seconds, and what a search found; never the list.
+const announce = (text) => {
+  const region = find("#announcement");
+  region.textContent = region.textContent === text ? `${text}\u00a0` : text; // or the same is not said again
 };
+const tally = () => find("#tally")?.textContent.trim();
+let told = tally();
 let waiting;
 on("htmx:sse:after:message", ({ detail }) => {
   if (detail.message.event) return;
   waiting ??= setTimeout(() => {
     waiting = undefined;
-    announce("#tally");
+    if (told !== tally()) announce((told = tally()));
   }, 5000);
 });
 on("htmx:after:swap", ({ target, detail }) => {
@@ -116,15 +126,18 @@ on("htmx:after:swap", ({ target, detail }) => {
   if (isFollow({ target: element }) || element.closest("#register")) {
     for (const name of shown()) if (!before.has(name)) arrive(document.getElementById(name) ?? find("#count"));
   }
-  if (element.closest("#search, #users")) announce("#users-title");
+  const { response, request } = detail.ctx;
+  const back = request?.headers["HX-History-Restore-Request"];
+  if (!(response?.status >= 400) && (back || element.closest("#search, #users"))) {
+    announce(find("#users-title").textContent);
+  }
   // A link or button that was used with the keyboard may be gone.
   if (document.activeElement === document.body) {
     if (element.closest("#users")) find("#users-title").focus();
     if (element.closest("#account")) find("#account-message").focus();
   }
   // Paging out of a search, or going back into one, leaves the field as the address says.
-  const back = detail.ctx.request?.headers["HX-History-Restore-Request"];
-  if (back || document.activeElement !== find("#q")) find("#q").value = new URLSearchParams(location.search).get("q") ?? "";
+  if (back || document.activeElement !== find("#q")) find("#q").value = searched();
 });
 
 // A search that is sent twice is one step back.

@@ -71,9 +71,13 @@ async def browser(app: Quart, client: QuartClient) -> Browser:
 
 
 def said(visitor: Browser) -> str:
-    found = re.search('hx-target="#account-message"[^>]*>\\s*(.*?)\\s*</hx-partial>', visitor.text)
-    assert found
-    return found[1]
+    """Return what was said of the account: what was done, or by a field why it was not."""
+    found = re.findall('id="account-message"[^>]*>(.*?)</p>', visitor.text) or re.findall(
+        'hx-target="#account-message"[^>]*>\\s*(.*?)\\s*</hx-partial>', visitor.text
+    )
+    errors = re.findall('<p id="[a-z-]+-error" class="error">(.*?)</p>', visitor.text)
+    [sentence] = [re.sub("</?span>", "", text) for text in [*found, *errors] if text]
+    return sentence
 
 
 def count_sessions(database: psycopg.Connection) -> int:
@@ -106,14 +110,14 @@ async def test_without_javascript_signing_in_and_out_leads_back_to_the_page_whic
     plain = Browser(app, htmx=False)
     await plain.sign_in()
     assert (plain.status, plain.headers["Location"]) == (303, "/")
-    assert re.search('id="account-message"[^>]*>You are signed in', (await plain.get("/")).text)
+    assert said(await plain.get("/")) == "You are signed in."
     assert "You are signed in" not in (await plain.get("/")).text
     await plain.sign_in(password=OTHER)
     assert plain.status == 401
-    assert re.search('id="account-message"[^>]*>User name or password is wrong', plain.text)
+    assert said(plain) == "User name or password is wrong."
     await plain.post("/sign-out")
     assert (plain.status, plain.headers["Location"]) == (303, "/")
-    assert re.search('id="account-message"[^>]*>You are signed out', (await plain.get("/")).text)
+    assert said(await plain.get("/")) == "You are signed out."
     assert set(plain.cookies) == set()
     await plain.sign_in("nobody-of-that-name")
     assert (plain.status, "<html" in plain.text) == (401, True)
@@ -236,6 +240,15 @@ async def test_a_password_is_changed_and_all_other_sessions_end(
     assert (await phone.sign_in(password=OTHER)).status == 200
 
 
+async def test_a_refused_registration_opens_no_form_of_the_account(app: Quart, browser: Browser) -> None:
+    for signed_in in (False, True):
+        for visitor in (browser, Browser(app, htmx=False)):
+            if signed_in:
+                await visitor.sign_in()
+            await visitor.post("/register", username="eve", password="password")
+            assert (visitor.status, "<details open" in visitor.text) == (422, False)
+
+
 @pytest.mark.parametrize(
     ("current", "new", "field"),
     [
@@ -256,7 +269,7 @@ async def test_a_password_that_is_wrong_or_not_allowed_is_not_changed(
         await visitor.post("/account/password", current_password=current, new_password=new)
         assert visitor.status == (422 if field == "new-password" else 401)
         assert re.search(
-            f'id="{field}"[^>]*aria-invalid="true" +aria-describedby="account-message"', visitor.text
+            f'id="{field}"[^>]*aria-invalid="true" +aria-describedby="{field}-error"', visitor.text
         )
         assert visitor.text.count("aria-invalid=") == 1
         assert "<details open>" in visitor.text

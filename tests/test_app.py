@@ -244,7 +244,7 @@ async def test_the_page_is_shared_by_its_address_and_a_qr_code(client: QuartClie
         assert '<svg viewBox="0 0 ' in text
         assert "Only this computer" not in text
     assert ("<html" in page, "<html" in fragment) == (True, False)
-    assert "Only this computer" in await get(client, "/share", {"Host": "127.0.0.1:8000"})
+    assert "BIND=0.0.0.0:8000 others" in await get(client, "/share", {"Host": "127.0.0.1:8000"})
 
 
 async def test_the_list_fragment_sends_a_plain_request_to_the_page(client: QuartClient) -> None:

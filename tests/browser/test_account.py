@@ -50,17 +50,16 @@ async def test_after_registering_the_link_leads_to_signing_in_with_the_name_fill
 
 
 async def test_a_wrong_password_keeps_the_name_and_is_said_by_its_field(page: Page) -> None:
-    await page.evaluate("message = document.querySelector('#account-message')")
     await sign_in(page, "nobody", OTHER)
     password = page.locator("#sign-in-password")
-    await expect(page.locator("#account-message")).to_have_text("User name or password is wrong.")
+    await expect(page.locator("#sign-in-password-error")).to_have_text("User name or password is wrong.")
     await expect(page.locator("#sign-in-username")).to_have_value("nobody")
     await expect(password).to_have_value("")
     await expect(password).to_be_focused()
     await expect(password).to_have_accessible_description("User name or password is wrong.")
-    assert await page.evaluate("message === document.querySelector('#account-message')")
     await page.keyboard.type("x")
-    await expect(page.locator("#account-message")).to_be_empty()
+    await expect(page.locator("#sign-in-password-error")).to_be_empty()
+    await expect(password).to_have_accessible_description("")
 
 
 async def test_the_password_is_changed_and_the_account_deleted_with_the_keyboard(
@@ -75,7 +74,7 @@ async def test_the_password_is_changed_and_the_account_deleted_with_the_keyboard
     await page.get_by_label("Current password").fill(PASSWORD)
     await page.get_by_label("New password").fill("password")
     await page.keyboard.press("Enter")
-    await expect(page.locator("#account-message")).to_contain_text("easy to guess")
+    await expect(page.locator("#new-password-error")).to_contain_text("easy to guess")
     await expect(page.get_by_label("New password")).to_be_focused()
     await page.get_by_label("Current password").fill(PASSWORD)
     await page.get_by_label("New password").fill(OTHER)
@@ -89,7 +88,7 @@ async def test_the_password_is_changed_and_the_account_deleted_with_the_keyboard
     await expect(page.locator("#count")).to_have_text("0")
     await expect(watching.locator("#newest li")).to_have_count(0)
     await sign_in(page, "Zoe", OTHER)
-    await expect(page.locator("#account-message")).to_have_text("User name or password is wrong.")
+    await expect(page.locator("#sign-in-password-error")).to_have_text("User name or password is wrong.")
 
 
 async def test_without_javascript_the_account_works_by_whole_pages(browser: Browser, url: str) -> None:

@@ -153,16 +153,16 @@ async def changes_the_password(person: Person) -> None:
     await person.hears("#account-message", "Your password is changed. You are signed out everywhere else.")
     await person.press(person.button("Sign out"))
     await person.hears("#account-message", "You are signed out.")
-    for password, sentence in (
-        (PASSWORD, "User name or password is wrong."),
-        (OTHER, "You are signed in."),
+    for password, place, sentence in (
+        (PASSWORD, "#sign-in-password-error", "User name or password is wrong."),
+        (OTHER, "#account-message", "You are signed in."),
     ):
         if not await person.field("#sign-in", "User name").is_visible():
             await person.press(person.page.locator("#account summary"))
         await person.fill(person.field("#sign-in", "User name"), "zoe")
         await person.fill(person.field("#sign-in", "Password"), password)
         await person.press(person.button("Sign in"))
-        await person.hears("#account-message", sentence)
+        await person.hears(place, sentence)
 
 
 async def deletes_the_account(person: Person) -> None:
@@ -303,14 +303,14 @@ async def test_each_message_is_said_once_by_a_region_that_was_there_from_the_sta
         await page.locator("#password").press("Enter")
         await expect(page.locator("#register-message")).to_have_text(message)
     await page.locator("#account summary").click()
-    for password, message in (
-        (OTHER, "User name or password is wrong."),
-        (PASSWORD, "You are signed in."),
+    for password, place, message in (
+        (OTHER, "#sign-in-password-error", "User name or password is wrong."),
+        (PASSWORD, "#account-message", "You are signed in."),
     ):
         await page.locator("#sign-in-username").fill("Zoe")
         await page.locator("#sign-in-password").fill(password)
         await page.locator("#sign-in-password").press("Enter")
-        await expect(page.locator("#account-message")).to_have_text(message)
+        await expect(page.locator(place)).to_have_text(message)
     assert await page.evaluate(SAME)
     told = [tuple(each) for each in await page.evaluate("said") if each[0].endswith("-message")]
     assert told == [
@@ -318,7 +318,6 @@ async def test_each_message_is_said_once_by_a_region_that_was_there_from_the_sta
         ("register-message", "The user name admin is reserved: choose another."),
         ("register-message", "Zoe is registered. Sign in"),
         ("register-message", "Eve is registered. Sign in"),
-        ("account-message", "User name or password is wrong."),
         ("account-message", "You are signed in."),
     ]
 

@@ -1,7 +1,13 @@
+from urllib.parse import unquote
+
 import psycopg
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.conftest import PASSWORD, Serve, add_users
+
+PAUSE = 400  # milliseconds between two keys: longer than the page waits for more
+OURS = {"Content-Type": "text/html", "Vary": "HX-Request"}
+REFUSED = '<hx-partial hx-target="#notice" hx-swap="innerHTML">Too often.</hx-partial>'
 
 
 async def is_live(page: Page) -> None:
@@ -117,6 +123,112 @@ async def test_searching_as_one_types(page: Page, database: psycopg.Connection) 
     await is_live(page)
     add_users(database, 1)
     await expect(page.locator("#newest li")).to_have_count(7)
+
+
+async def compose(page: Page, letters: list[str], text: str) -> None:
+    """Type with an input method: letters that are not meant yet, then the text."""
+    devtools = await page.context.new_cdp_session(page)
+    for typed in letters:
+        end = len(typed)
+        await devtools.send(
+            "Input.imeSetComposition", {"text": typed, "selectionStart": end, "selectionEnd": end}
+        )
+        await page.wait_for_timeout(PAUSE)
+    await devtools.send("Input.insertText", {"text": text})
+
+
+async def test_nothing_is_asked_about_what_an_input_method_still_composes(
+    page: Page, database: psycopg.Connection
+) -> None:
+    database.execute("INSERT INTO users (username, username_key, password_hash) VALUES ('欧阳', '欧阳', '-')")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(unquote(request.url).rpartition("/")[2]))
+    steps = await page.evaluate("history.length")
+    await page.get_by_label("Search").focus()
+    await compose(page, ["o", "ou", "ou'yang"], "欧阳")
+    await expect(page.locator("#announcement")).to_have_text("1 person found")
+    await page.locator("#username").focus()
+    await compose(page, ["wang", "wang xiao ming"], "王小明")
+    await expect(page.locator("#availability")).to_have_text("王小明 is free.")
+    meant = [address for address in asked if address.startswith(("users", "check"))]
+    assert meant == ["users?q=欧阳", "check?username=王小明"]
+    assert await page.evaluate("history.length") == steps + 1
+
+
+async def test_what_was_searched_without_a_connection_is_searched_when_it_is_back(
+    context: BrowserContext, database: psycopg.Connection
+) -> None:
+    add_users(database, 3)
+    page = await context.new_page()
+    await page.goto("/")
+    await is_live(page)
+    await context.set_offline(offline=True)
+    await page.get_by_label("Search").fill("user2")
+    await expect(page.locator("#notice")).to_contain_text("no connection")
+    await context.set_offline(offline=False)
+    await expect(page.locator("#users li bdi")).to_have_text(["user2"])
+    await expect(page.locator("#notice")).to_be_empty()
+    assert page.url.endswith("/?q=user2")
+
+
+async def test_a_page_that_cannot_be_had_is_told_where_the_reader_looks(
+    context: BrowserContext, database: psycopg.Connection
+) -> None:
+    add_users(database, 60)
+    page = await context.new_page()
+    await page.goto("/")
+    await page.set_viewport_size({"width": 390, "height": 700})
+    await context.set_offline(offline=True)
+    await page.get_by_role("link", name="Older").click()
+    await expect(page.locator("#notice")).to_contain_text("no connection")
+    await expect(page.locator("#notice")).to_be_in_viewport(ratio=1)
+
+
+async def test_what_a_search_or_a_step_back_shows_is_announced_and_a_refusal_is_not_drowned(
+    page: Page, database: psycopg.Connection
+) -> None:
+    add_users(database, 3)
+    await is_live(page)
+    await page.evaluate(
+        """() => {
+            said = [];
+            const region = document.querySelector("#announcement");
+            const note = () => said.push(region.textContent.trim());
+            new MutationObserver(note).observe(region, {childList: true});
+        }"""
+    )
+    for text in ("user1", "user2"):
+        await page.get_by_label("Search").fill(text)
+        await expect(page.locator("#users li bdi")).to_have_text([text])
+    await page.go_back()
+    await expect(page.locator("#users li bdi")).to_have_text(["user1"])
+    await page.go_back()
+    await expect(page.locator("#newest li")).to_have_count(3)
+    await page.route("**/users?q=x", lambda route: route.fulfill(status=429, headers=OURS, body=REFUSED))
+    await page.get_by_label("Search").fill("x")
+    await expect(page.locator("#notice")).to_have_text("Too often.")
+    assert await page.evaluate("said") == ["1 person found"] * 3 + ["Newest"]
+
+
+async def test_a_count_that_has_not_changed_is_not_announced(
+    page: Page, database: psycopg.Connection
+) -> None:
+    add_users(database, 1)
+    await page.clock.install()
+    await page.reload()
+    await is_live(page)
+    async with page.expect_event("console", lambda message: message.text == "swapped"):
+        await page.evaluate(
+            "document.addEventListener('htmx:after:swap', () => console.log('swapped'), {once: true})"
+        )
+        database.execute("UPDATE roster SET version = version + 1")
+        database.execute("NOTIFY roster")
+    await page.clock.fast_forward(6000)
+    assert await page.locator("#announcement").text_content() == ""
+    add_users(database, 1, "more")
+    await expect(page.locator("#count")).to_have_text("2")
+    await page.clock.fast_forward(6000)
+    await expect(page.locator("#announcement")).to_have_text("2 registered")
 
 
 async def test_of_two_answers_to_a_search_the_newer_request_wins(

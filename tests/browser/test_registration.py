@@ -2,7 +2,7 @@ import asyncio
 
 import psycopg
 import pytest
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.conftest import PASSWORD, add_users
 
@@ -69,6 +69,43 @@ async def test_a_weak_password_is_said_by_its_field_with_advice(page: Page) -> N
     await expect(page.locator("#register").get_by_label("User name")).to_have_value("zoe")
     assert await below(page, "#register-message", "#password")
     assert await below(page, "#register-form > button", "#register-message")
+
+
+async def test_a_name_that_is_taken_is_still_said_beside_a_weak_password(
+    page: Page, database: psycopg.Connection
+) -> None:
+    add_users(database, 1)
+    await fill_in(page, "user1", "password")
+    await page.get_by_role("button", name="Register").click()
+    await expect(page.locator("#register-message")).to_contain_text("easy to guess")
+    await expect(page.locator("#availability")).to_contain_text("user1 already exists")
+
+
+async def test_what_did_not_work_is_red_and_what_did_is_not(
+    context: BrowserContext, database: psycopg.Connection
+) -> None:
+    page = await context.new_page()
+    await page.goto("/")
+
+    async def colour(selector: str) -> str:
+        return str(await page.locator(selector).evaluate("(element) => getComputedStyle(element).color"))
+
+    red = "rgb(163, 38, 28)"
+    add_users(database, 1)
+    await page.locator("#username").fill("user1")
+    await expect(page.locator("#availability")).to_contain_text("exists")
+    assert await colour("#availability") == red
+    await fill_in(page, "zoe")
+    await expect(page.locator("#availability")).to_contain_text("is free")
+    assert await colour("#availability") != red
+    await page.get_by_role("button", name="Register").click()
+    await expect(page.locator("#register-message")).to_contain_text("is registered")
+    assert await colour("#register-message") != red
+    await context.set_offline(offline=True)
+    await fill_in(page, "eve")
+    await page.get_by_role("button", name="Register").click()
+    await expect(page.locator("#register-message")).to_contain_text("no connection")
+    assert await colour("#register-message") == red
 
 
 async def below(page: Page, lower: str, upper: str) -> bool:
