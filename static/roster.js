@@ -23,10 +23,17 @@ on("htmx:before:request", (event) => {
   if (!isFollow(event)) find("#notice").textContent = "";
 });
 
-// What an input method still composes is not typed yet.
-const whole = (event) => event.isComposing && event.stopImmediatePropagation();
-document.addEventListener("input", whole, true);
-on("compositionend", ({ target }) => target.dispatchEvent(new Event("input", { bubbles: true })));
+// What an input method still composes is not typed yet, except on Android, where each word is composed.
+let composed; // the text as it was before
+if (!navigator.userAgent.includes("Android")) {
+  const wait = (event) => event.isComposing && event.stopImmediatePropagation();
+  document.addEventListener("input", wait, true);
+  on("compositionstart", ({ target }) => (composed = target.value));
+  on("compositionend", ({ target }) => {
+    if (target.value !== composed) target.dispatchEvent(new Event("input", { bubbles: true }));
+    composed = undefined;
+  });
+}
 
 // While a form is under way its fields wait; typing again takes back what was said of the old text.
 const keep = (readOnly) => ({ target }) => {
@@ -69,6 +76,7 @@ const showConnected = (connected) => {
   find("#connecting").hidden = connected;
 };
 const connectAgain = () => {
+  if (!find("#follow")) return;
   showConnected(false);
   connection?.reader?.cancel();
 };
@@ -85,7 +93,7 @@ on("htmx:sse:after:connection", (event) => {
   hear(event);
   showConnected(true);
   if (find("#notice").textContent === document.body.dataset.offline) find("#notice").textContent = "";
-  if (find("#q").value !== searched()) find("#search").requestSubmit();
+  if (composed === undefined && find("#q").value !== searched()) find("#search").requestSubmit();
 });
 on("htmx:sse:after:message", hear);
 on("htmx:sse:close", () => {
@@ -138,6 +146,11 @@ on("htmx:after:swap", ({ target, detail }) => {
   }
   // Paging out of a search, or going back into one, leaves the field as the address says.
   if (back || document.activeElement !== find("#q")) find("#q").value = searched();
+});
+
+// Going back takes the search along at once, however late the list.
+window.addEventListener("popstate", () => {
+  if (find("#q")) find("#q").value = searched();
 });
 
 // A search that is sent twice is one step back.

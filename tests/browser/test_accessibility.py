@@ -216,9 +216,12 @@ async def test_axe_finds_nothing_wrong_with_a_refusal_for_coming_too_often(
         for language in LANGUAGES:
             async with opened(visit, "/", language, url) as page:
                 await page.request.post(f"{url}/register", form={})
+                await page.request.get(f"{url}/?q=a")
                 database.execute("UPDATE rate_limits SET full_at = now() + interval '90 seconds'")
                 await fill_in(page, "zoe")
                 await expect(page.locator("#register-message")).not_to_be_empty()
+                await page.locator("#q").fill("a")
+                await expect(page.locator("#notice")).not_to_be_empty()
                 assert await violations(page) == []
                 await page.locator("#register-form").evaluate("form => form.submit()")
                 await expect(page.locator("#register-form")).to_have_count(0)

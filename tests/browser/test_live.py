@@ -1,8 +1,11 @@
+import asyncio
+import re
 from urllib.parse import unquote
 
 import psycopg
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, Request, Route, expect
 
+from tests.browser.conftest import Visit
 from tests.conftest import PASSWORD, Serve, add_users
 
 PAUSE = 400  # milliseconds between two keys: longer than the page waits for more
@@ -125,34 +128,92 @@ async def test_searching_as_one_types(page: Page, database: psycopg.Connection) 
     await expect(page.locator("#newest li")).to_have_count(7)
 
 
-async def compose(page: Page, letters: list[str], text: str) -> None:
-    """Type with an input method: letters that are not meant yet, then the text."""
+async def compose(page: Page, *typed: str) -> None:
+    """Type with an input method, but mean none of it yet."""
     devtools = await page.context.new_cdp_session(page)
-    for typed in letters:
-        end = len(typed)
+    for text in typed:
+        end = len(text)
         await devtools.send(
-            "Input.imeSetComposition", {"text": typed, "selectionStart": end, "selectionEnd": end}
+            "Input.imeSetComposition", {"text": text, "selectionStart": end, "selectionEnd": end}
         )
         await page.wait_for_timeout(PAUSE)
-    await devtools.send("Input.insertText", {"text": text})
+
+
+def note_questions(page: Page) -> list[str]:
+    """Return what a page asks about searches and user names, as it asks."""
+    asked: list[str] = []
+
+    def note(request: Request) -> None:
+        address = unquote(request.url).rpartition("/")[2]
+        if address.startswith(("users", "check")):
+            asked.append(address)
+
+    page.on("request", note)
+    return asked
 
 
 async def test_nothing_is_asked_about_what_an_input_method_still_composes(
     page: Page, database: psycopg.Connection
 ) -> None:
     database.execute("INSERT INTO users (username, username_key, password_hash) VALUES ('欧阳', '欧阳', '-')")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(unquote(request.url).rpartition("/")[2]))
+    asked = note_questions(page)
+    await is_live(page)
     steps = await page.evaluate("history.length")
     await page.get_by_label("Search").focus()
-    await compose(page, ["o", "ou", "ou'yang"], "欧阳")
+    await compose(page, "o", "ou", "ou'yang")
+    async with page.expect_request("**/live**"):
+        await page.evaluate("dispatchEvent(new Event('offline'))")
+    await is_live(page)
+    assert asked == []
+    await page.keyboard.insert_text("欧阳")
     await expect(page.locator("#announcement")).to_have_text("1 person found")
     await page.locator("#username").focus()
-    await compose(page, ["wang", "wang xiao ming"], "王小明")
+    await compose(page, "wang", "wang xiao ming")
+    await page.keyboard.insert_text("王小明")
     await expect(page.locator("#availability")).to_have_text("王小明 is free.")
-    meant = [address for address in asked if address.startswith(("users", "check"))]
-    assert meant == ["users?q=欧阳", "check?username=王小明"]
+    await compose(page, "ni", "")
+    await expect(page.locator("#availability")).to_have_text("王小明 is free.")
+    assert asked == ["users?q=欧阳", "check?username=王小明"]
     assert await page.evaluate("history.length") == steps + 1
+
+
+async def test_on_android_whose_keyboards_compose_every_word_a_search_does_not_wait_for_its_end(
+    browser: Browser, url: str, database: psycopg.Connection
+) -> None:
+    add_users(database, 1, "zoe")
+    page = await browser.new_page(base_url=url, user_agent="Mozilla/5.0 (Linux; Android 15) Chrome/140.0")
+    asked = note_questions(page)
+    await page.goto("/")
+    await is_live(page)
+    await page.get_by_label("Search").focus()
+    await compose(page, "z", "zoe")
+    await expect(page.locator("#users-title")).to_have_text("1 person found")
+    assert asked == ["users?q=z", "users?q=zoe"]
+    await page.context.close()
+
+
+async def test_a_connection_made_while_going_back_does_not_search_again(
+    page: Page, database: psycopg.Connection
+) -> None:
+    add_users(database, 3)
+    await is_live(page)
+    await page.get_by_label("Search").fill("user2")
+    await expect(page.locator("#users li")).to_have_count(1)
+    asked = note_questions(page)
+    connected = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await connected.wait()
+        await route.continue_()
+
+    await page.route(re.compile("/$"), hold)
+    await page.evaluate("history.back()")
+    async with page.expect_request("**/live**"):
+        await page.evaluate("dispatchEvent(new Event('offline'))")
+    await is_live(page)
+    connected.set()
+    await expect(page.locator("#newest li")).to_have_count(3)
+    assert (asked, page.url.rpartition("/")[2]) == ([], "")
 
 
 async def test_what_was_searched_without_a_connection_is_searched_when_it_is_back(
@@ -350,3 +411,9 @@ async def test_a_connection_is_made_anew_after_the_computer_says_that_it_was_off
     await is_live(page)
     add_users(database, 1)
     await expect(page.locator("#newest li bdi")).to_have_text(["user1"])
+
+
+async def test_a_small_page_which_follows_nothing_does_not_mind_being_offline(visit: Visit) -> None:
+    page = await visit("/share")
+    await page.evaluate("dispatchEvent(new Event('offline'))")
+    await expect(page.locator("h2")).to_have_text("Share this page")
