@@ -302,9 +302,8 @@ async def test_of_two_answers_to_a_search_the_newer_request_wins(
         del route  # never answered
 
     await page.route("**/users?q=a", hold)
-    await page.get_by_label("Search").fill("a")
     async with page.expect_request("**/users?q=a"):
-        pass
+        await page.get_by_label("Search").fill("a")
     await page.get_by_label("Search").fill("b")
     await expect(page.locator("#users li bdi")).to_have_text(["bob1"])
 
