@@ -1,48 +1,49 @@
 PYTHON ?= python3
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
-SOURCES = app.py accounts.py answers.py assets.py cli.py db.py embedded.py live.py security.py serve.py sessions.py settings.py words.py tools tests benchmarks
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: run test check format bench screenshots messages vendor lock clean
+.PHONY: run test check format bench screenshots messages vendor lock clean help
 
-run: .venv/.run
+run: .venv/.run  ## serve Roster on http://127.0.0.1:8000 (settings: .env.example)
 	@exec $(BIN)/python serve.py
 
-test: .venv/.browser
+test: .venv/.browser  ## run all tests, in a real PostgreSQL and a real Chromium
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2
+	$(BIN)/coverage run -m pytest -n auto --maxprocesses 4
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-check: .venv/.dev
+check: .venv/.dev  ## check the format, the code style and the types
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check --quiet
-	$(BIN)/mypy $(SOURCES)
+	$(BIN)/mypy .
 
-format: .venv/.dev
+format: .venv/.dev  ## format the code
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format --quiet
 
-# Some alone: make bench SUBJECTS="viewers burst"; the other sections of RESULTS.md stay.
-bench: .venv/.browser
+bench: .venv/.browser  ## measure, and write benchmarks/RESULTS.md; some parts alone: SUBJECTS="viewers burst"
 	$(BIN)/python -m benchmarks $(SUBJECTS)
 
-screenshots: .venv/.browser
+screenshots: .venv/.browser  ## take the pictures of the README
 	$(BIN)/python -m tools.screenshots
 
-messages: .venv/.dev
+messages: .venv/.dev  ## bring the translations up to date with the code and the templates
 	$(BIN)/python -m tools.messages
 
-vendor:
+vendor:  ## fetch the browser's libraries with npm
 	$(PYTHON) tools/vendor.py
 
-# Resolves the newest allowed versions for every platform, with their hashes.
-lock: .venv/.dev
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements.in --output-file requirements.txt
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements-dev.in --output-file requirements-dev.txt
+lock: .venv/.dev  ## resolve the newest allowed packages, with their hashes
+	$(COMPILE) --upgrade requirements.in --output-file requirements.txt
+	$(COMPILE) --upgrade requirements-dev.in --output-file requirements-dev.txt
 
-clean:
+clean:  ## remove .venv and all caches; the data stays
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage*
+
+help:  ## show these lines
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stamps below are what makes the second run quick: each is made again only when its list changed.
 # umask: the embedded PostgreSQL does not run as root, so its files must be readable for others.
@@ -61,5 +62,5 @@ clean:
 	@touch $@
 
 .venv/.browser: .venv/.dev
-	@$(BIN)/python -m tests.chromium
+	@$(BIN)/python -m tools.chromium
 	@touch $@

@@ -1,29 +1,30 @@
-"""The settings: environment variables, or lines of `.env`, read once and typed."""
+"""The settings, read once from the environment or `.env`."""
 
 import os
 import re
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
+VERSION = "1.1.0"  # described in CHANGELOG.md
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}  # which no browser writes in an Origin
 
 
 class BadSettingError(Exception):
-    """A setting has a value that is not allowed; the text names setting, value and what is."""
+    """A setting is not allowed.
+
+    The text names the setting, its value and what is allowed.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What an operator can choose; `.env.example` explains each one.
+    """The settings; `.env.example` explains each one.
 
     `database_url`, `listen_database_url` and `public_origin` are empty when unset.
     """
@@ -41,7 +42,9 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Return the settings from `environ`, by default `.env` overlaid with the environment.
+    """Return the settings from `environ`.
+
+    By default that is `.env`, overlaid with the environment.
 
     An empty value counts as unset. Raises BadSettingError at the first value that is not allowed.
     """
@@ -72,39 +75,11 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(**values)
 
 
-def share_origin(own_origin: str, bind: tuple[str, int]) -> tuple[str, bool]:
-    """Return the origin at which others reach the page, and whether only this computer does.
-
-    Who looks at it on the computer that serves it, as http://127.0.0.1:8000, gets the address in the
-    local network, if it is open to that.
-    """
-    host = urlsplit(own_origin).hostname or ""
-    if not _is_loopback(host):
-        return own_origin, False
-    if _is_loopback(bind[0]) or not (lan := lan_address()):
-        return own_origin, True
-    return f"http://{lan}:{bind[1]}", False
-
-
-def lan_address() -> str:
-    """Return this computer's address in the local network, "" without one."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing: it asks the routing table (RFC 5737)
-        except OSError:
-            return ""
-        return str(probe.getsockname()[0])
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def mask_password(text: str) -> str:
-    """Return a connection string with the password in it, however wrongly it is written, replaced by ***."""
+    """Return a connection string with *** for its password.
+
+    This works however wrongly it is written.
+    """
     text = re.sub(r"^(\w+://)?([^:@]*:).*@", r"\1\2***@", text)
     return re.sub(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", r"\1***", text, flags=re.IGNORECASE)
 
@@ -117,7 +92,7 @@ def _env_file() -> dict[str, str]:
 
 
 def parse_database_url(text: str) -> str:
-    """Return a connection string. Raises ValueError, which says how to write it, if it is none."""
+    """Return a connection string; raises ValueError for others."""
     try:
         parts = conninfo_to_dict(text)
     except ProgrammingError:

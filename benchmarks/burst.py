@@ -12,8 +12,8 @@ import uvloop
 
 from benchmarks.crowd import watching
 from benchmarks.roster import INSERT, OURS, connect, fresh_roster, insert_person, roster_version, section
-from db import PAGE_SIZE
-from tests.conftest import Running
+from queries.user_list import PAGE_SIZE
+from tests.helpers import Server
 
 COUNT = 1000
 SECONDS = 1.0
@@ -27,7 +27,7 @@ def measure() -> str:
         return uvloop.run(_measure(roster))
 
 
-async def _measure(roster: Running) -> str:
+async def _measure(roster: Server) -> str:
     loop = asyncio.get_running_loop()
     with connect(roster) as connection, ProcessPoolExecutor(1, get_context("spawn")) as processes:
         await loop.run_in_executor(processes, insert, roster.database, CONNECTIONS, 0.0)  # makes the process

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tests.conftest import until
+from tests.helpers import wait_until
 
 FILES = 200  # open files that are not viewers
 PATIENCE = 60.0  # seconds for all viewers to have something
@@ -51,7 +51,9 @@ class Crowd:
 
     async def reach(self, version: int) -> float:
         """Wait until every viewer has that version or a later one; return when the last one got it."""
-        await until(lambda: all(v.versions and v.versions[-1] >= version for v in self.viewers), PATIENCE)
+        await wait_until(
+            lambda: all(v.versions and v.versions[-1] >= version for v in self.viewers), PATIENCE
+        )
         return max(viewer.received_at for viewer in self.viewers)
 
     @property
@@ -80,7 +82,7 @@ async def watching(url: str, count: int) -> AsyncIterator[Crowd]:
     connections = await asyncio.gather(*(follow() for _ in range(count)))
     crowd = Crowd([viewer for _, viewer in connections], started_at)
     try:
-        await until(lambda: all(viewer.connected_at for viewer in crowd.viewers), PATIENCE)
+        await wait_until(lambda: all(viewer.connected_at for viewer in crowd.viewers), PATIENCE)
         yield crowd
     finally:
         for transport, _ in connections:

@@ -8,7 +8,7 @@ import uvloop
 
 from benchmarks.crowd import watching
 from benchmarks.roster import StatementLog, add_demo_people, connect, fresh_roster, insert_person, section
-from tests.conftest import Running
+from tests.helpers import Server
 
 COUNT = 5000
 CONNECTIONS = 16
@@ -35,7 +35,7 @@ statements counted in the log of the database server (`log_statement = all`).
     )
 
 
-async def _measure(roster: Running) -> tuple[int, float]:
+async def _measure(roster: Server) -> tuple[int, float]:
     with connect(roster) as connection:
         log = StatementLog(connection)
         async with watching(roster.url, 1) as crowd:

@@ -9,9 +9,9 @@ import psycopg
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.roster import connect, fresh_roster, milliseconds, section
-from tests import chromium
-from tests.browser.conftest import FLAGS
-from tests.conftest import PASSWORD
+from tests.browser.helpers import FLAGS
+from tests.helpers import PASSWORD
+from tools import chromium
 
 COUNT = 20
 PAUSE = 0.3  # seconds, longer than the program's own pause between two refreshes

@@ -15,9 +15,9 @@ from typing import Any
 from playwright.sync_api import BrowserContext, sync_playwright
 
 from benchmarks.roster import add_demo_people, fresh_roster, section
-from db import PAGE_SIZE
-from tests import chromium
-from tests.browser.conftest import FLAGS
+from queries.user_list import PAGE_SIZE
+from tests.browser.helpers import FLAGS
+from tools import chromium
 
 LIGHTHOUSE = "lighthouse@12"
 CHROME = "--headless=new --no-sandbox --disable-background-networking"

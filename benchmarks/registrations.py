@@ -13,7 +13,7 @@ import httpx
 from argon2 import PasswordHasher
 
 from benchmarks.roster import fresh_roster, section
-from tests.conftest import PASSWORD
+from tests.helpers import PASSWORD
 
 TURNS = 5
 COUNT = 200  # in a turn

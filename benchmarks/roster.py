@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import psycopg
 
-from tests.conftest import ROOT, Running, running
+from tests.helpers import ROOT, Server, running
 
 LOG_SECONDS = 5  # for a line to reach the log of the database
 OURS = "benchmark"  # application_name of the connections that are not the program's
@@ -22,19 +22,19 @@ INSERT = "INSERT INTO users (username, username_key, password_hash) VALUES (%(na
 
 
 @contextmanager
-def fresh_roster(**settings: str) -> Iterator[Running]:
+def fresh_roster(**settings: str) -> Iterator[Server]:
     """Run the program as an operator would, on an empty embedded PostgreSQL unless `settings` name one."""
     settings = {"DATABASE_URL": "", "LISTEN_DATABASE_URL": ""} | settings
     with tempfile.TemporaryDirectory() as folder, running(Path(folder), **settings) as roster:
         yield roster
 
 
-def connect(roster: Running) -> psycopg.Connection:
+def connect(roster: Server) -> psycopg.Connection:
     """Return a connection of our own to the program's database, as psql would make it."""
     return psycopg.connect(roster.database, autocommit=True, application_name=OURS)
 
 
-def add_demo_people(roster: Running, count: int) -> float:
+def add_demo_people(roster: Server, count: int) -> float:
     """Fill the database with made-up people; return the seconds that the whole command took."""
     started = time.perf_counter()
     subprocess.run(

@@ -6,7 +6,7 @@ from statistics import median
 import httpx
 
 from benchmarks.roster import fresh_roster, section
-from tests.conftest import PASSWORD
+from tests.helpers import PASSWORD
 
 COUNT = 200
 TRIES = {"wrong password": "zoe", "unknown user name": "nobody-of-that-name"}

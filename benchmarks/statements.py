@@ -4,7 +4,7 @@ import uvloop
 
 from benchmarks.crowd import watching
 from benchmarks.roster import StatementLog, connect, fresh_roster, insert_person, section
-from tests.conftest import Running
+from tests.helpers import Server
 
 COUNTS = 1, 1000
 CHANGES = 20
@@ -28,7 +28,7 @@ server (`log_statement = all`), the inserts themselves left out.
     )
 
 
-async def _measure(roster: Running) -> dict[int, float]:
+async def _measure(roster: Server) -> dict[int, float]:
     figures = {}
     with connect(roster) as connection:
         statements = StatementLog(connection)

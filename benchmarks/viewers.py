@@ -8,7 +8,7 @@ import uvloop
 
 from benchmarks.crowd import watching
 from benchmarks.roster import add_demo_people, connect, fresh_roster, insert_person, section
-from tests.conftest import Running
+from tests.helpers import Server
 
 COUNT = 5000
 CHANGES = 5
@@ -22,7 +22,7 @@ def measure() -> str:
         return uvloop.run(_measure(roster))
 
 
-async def _measure(roster: Running) -> str:
+async def _measure(roster: Server) -> str:
     program = psutil.Process(roster.process.pid)
     with connect(roster) as connection:
         before = program.memory_info().rss

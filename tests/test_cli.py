@@ -1,120 +1,203 @@
 import os
-import re
+import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 
-import cli
-from accounts import parse_username
-from tests.conftest import ROOT, Serve, add_users, viewing
+from services import demo_people
+from services.demo_people import DemoError, add_demo_people
+from services.usernames import parse_username
+from settings import VERSION
+from tests.helpers import (
+    ROOT,
+    StartServer,
+    add_users,
+    processes_of,
+    run_cli,
+    usernames,
+    viewing,
+    wait_until,
+)
+
+WAITING = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
-def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, ROOT / "cli.py", *arguments],
-        cwd=folder,
-        env=os.environ | settings,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def names_and_keys(psql: psycopg.Connection) -> list[tuple[str, str]]:
+    return psql.execute("SELECT username, username_key FROM users ORDER BY id").fetchall()
 
 
-def names(database: psycopg.Connection) -> list[tuple[str, str]]:
-    return database.execute("SELECT username, username_key FROM users ORDER BY id").fetchall()
-
-
-def test_made_up_people_have_allowed_names_of_their_own_and_cannot_sign_in(
-    database_url: str, database: psycopg.Connection
-) -> None:
-    cli.add_demo_people(database_url, 12_345, among_real_people=False)
-    cli.add_demo_people(database_url, 5, among_real_people=False)
-    found = names(database)
-    assert len({key for _, key in found}) == 12_350
-    for shown, key in found[::50]:
-        name = parse_username(shown)
-        assert (name.shown, name.key) == (shown, key)
-    assert database.execute("SELECT DISTINCT password_hash FROM users").fetchall() == [(cli.NO_PASSWORD,)]
-    assert database.execute("SELECT version, size FROM roster").fetchone() == (2, 12_350)
-
-
-def test_real_people_are_left_alone_unless_told_otherwise(
-    database_url: str, database: psycopg.Connection
-) -> None:
-    add_users(database, 1)
-    with pytest.raises(cli.DemoError, match="Real people"):
-        cli.add_demo_people(database_url, 10, among_real_people=False)
-    assert len(names(database)) == 1
-    cli.add_demo_people(database_url, 10, among_real_people=True)
-    assert len(names(database)) == 11
-
-
-def test_a_name_that_somebody_has_adds_nobody(
-    database_url: str, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cli, "NAMES", (("user", "", "x"),))
-    database.execute(
-        "INSERT INTO users (username, username_key, password_hash) VALUES ('Userx3', 'userx3', '-')"
-    )
-    with pytest.raises(cli.DemoError, match="try again"):
-        cli.add_demo_people(database_url, 10, among_real_people=True)
-    assert len(names(database)) == 1
-
-
-async def test_it_works_beside_a_running_roster_whose_viewers_see_one_change(
-    serve: Serve, tmp_path: Path
-) -> None:
-    roster = serve()
-    async with viewing(roster.url) as viewer:
-        await viewer.until(0)
-        done = run(tmp_path, "demo", "1000")
-        assert (done.returncode, done.stdout) == (0, "")
-        assert "1.00k/1.00k" in done.stderr
-        event = await viewer.next()
-        assert event
-        assert (event.id, event.size) == ("1", 1000)
-
-
-def test_it_works_without_a_running_roster(tmp_path: Path) -> None:
-    assert run(tmp_path, "demo", "3").returncode == 0
-    (tmp_path / "data" / "PG_VERSION").write_text("17\n")
-    refused = run(tmp_path, "demo", "3")
-    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-    assert "PostgreSQL 17" in refused.stderr
-
-
-@pytest.mark.parametrize("count", ["0", "-1", "many", "²", "9" * 5000, "100000001"])
-def test_a_count_that_is_none_is_refused(tmp_path: Path, count: str) -> None:
-    refused = run(tmp_path, "demo", count)
-    assert refused.returncode == 2
-    assert "Traceback" not in refused.stderr
-    assert not (tmp_path / "data").exists()
-
-
-def test_made_up_names_leave_room_for_their_number() -> None:
-    longest = max(
-        len(given) + len(joint) + len(family)
-        for givens, joint, families in cli.NAMES
-        for given in givens.split()
-        for family in families.split()
-    )
-    assert longest + len(str(10**9)) <= 32
-
-
-def make_login(url: str, rows: list[tuple[str | None, str | None]]) -> None:
+def create_login_table(url: str, rows: list[tuple[str | None, str | None]]) -> None:
     with psycopg.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE login (username varchar(100), password varchar(400))")
         cursor.executemany("INSERT INTO login VALUES (%s, %s)", rows)
 
 
-def test_the_people_of_the_lesson_come_along_and_can_sign_in(
-    tmp_path: Path, serve: Serve, database_url: str, database: psycopg.Connection, empty_database_url: str
+def start_demo(folder: Path, database_url: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, ROOT / "cli.py", "demo", "3"],
+        cwd=folder,
+        env=os.environ | {"DATABASE_URL": database_url},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+async def test_made_up_people_have_valid_names_and_cannot_sign_in(
+    database_url: str, psql: psycopg.Connection
 ) -> None:
-    make_login(
+    await add_demo_people(database_url, 12_345, among_real_people=False)
+    await add_demo_people(database_url, 5, among_real_people=False)
+    found = names_and_keys(psql)
+    assert len({key for _, key in found}) == 12_350
+    for shown, key in found[::50]:
+        name = parse_username(shown)
+        assert (name.shown, name.key) == (shown, key)
+    assert psql.execute("SELECT DISTINCT password_hash FROM users").fetchall() == [
+        (demo_people.PASSWORD_HASH,)
+    ]
+    assert psql.execute("SELECT version, size FROM roster").fetchone() == (2, 12_350)
+
+
+async def test_made_up_people_registered_within_the_last_days(
+    database_url: str, psql: psycopg.Connection
+) -> None:
+    before = datetime.now(UTC)
+    await add_demo_people(database_url, 1000, among_real_people=False)
+    times = [time for (time,) in psql.execute("SELECT registered_at FROM users ORDER BY id")]
+    assert times == sorted(times)
+    assert times[-1] <= datetime.now(UTC)
+    assert times[0] == pytest.approx(before - timedelta(days=demo_people.DAYS), abs=timedelta(days=1))
+
+
+async def test_real_people_are_left_alone_unless_told_otherwise(
+    database_url: str, psql: psycopg.Connection
+) -> None:
+    add_users(psql, 1)
+    with pytest.raises(DemoError, match="Real people"):
+        await add_demo_people(database_url, 10, among_real_people=False)
+    assert len(usernames(psql)) == 1
+    await add_demo_people(database_url, 10, among_real_people=True)
+    assert len(usernames(psql)) == 11
+
+
+async def test_a_name_that_somebody_has_adds_nobody(
+    database_url: str, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_people, "NAMES", (("user", "", "x"),))
+    psql.execute("INSERT INTO users (username, username_key, password_hash) VALUES ('Userx3', 'userx3', '-')")
+    with pytest.raises(DemoError, match="try again"):
+        await add_demo_people(database_url, 10, among_real_people=True)
+    assert len(usernames(psql)) == 1
+
+
+async def test_viewers_of_a_running_roster_see_one_change(serve: StartServer, tmp_path: Path) -> None:
+    roster = serve()
+    async with viewing(roster.url) as viewer:
+        await viewer.wait_for(0)
+        done = run_cli(tmp_path, "demo", "1000")
+        assert (done.returncode, done.stdout) == (0, "")
+        assert "1.00k/1.00k" in done.stderr
+        event = await viewer.next()
+        assert event
+        assert (event.id, event.total) == ("1", 1000)
+
+
+def test_it_works_without_a_running_roster(tmp_path: Path) -> None:
+    assert run_cli(tmp_path, "demo", "3").returncode == 0
+    assert processes_of(tmp_path) == []
+    (tmp_path / "data" / "postgres" / "PG_VERSION").write_text("17\n")
+    refused = run_cli(tmp_path, "demo", "3")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "PostgreSQL 17" in refused.stderr
+
+
+def test_it_brings_the_schema_up_to_date(tmp_path: Path, empty_database_url: str) -> None:
+    assert run_cli(tmp_path, "demo", "3", DATABASE_URL=empty_database_url).returncode == 0
+    with psycopg.connect(empty_database_url) as psql:
+        assert len(usernames(psql)) == 3
+
+
+def test_people_are_added_among_real_people_when_told_so(
+    tmp_path: Path, database_url: str, psql: psycopg.Connection
+) -> None:
+    add_users(psql, 1)
+    refused = run_cli(tmp_path, "demo", "3", DATABASE_URL=database_url)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "--among-real-people" in refused.stderr
+    added = run_cli(tmp_path, "demo", "3", "--among-real-people", DATABASE_URL=database_url)
+    assert added.returncode == 0
+    assert len(usernames(psql)) == 4
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "many", "²", "9" * 5000, "100000001"])
+def test_a_count_that_is_not_allowed_is_a_usage_error(tmp_path: Path, count: str) -> None:
+    refused = run_cli(tmp_path, "demo", count)
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [
+        (["--version"], 0, VERSION),
+        (["--help"], 0, "import-login"),
+        (["nonsense"], 2, "No such command"),
+        (["demo"], 2, "Missing argument"),
+        (["demo", "3", "--nonsense"], 2, "No such option"),
+        (["import-login"], 2, "Missing option"),
+    ],
+)
+def test_the_command_line_is_checked(tmp_path: Path, arguments: list[str], status: int, text: str) -> None:
+    done = run_cli(tmp_path, *arguments)
+    assert done.returncode == status
+    assert text in done.stdout + done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_bad_setting_is_one_line(tmp_path: Path) -> None:
+    refused = run_cli(tmp_path, "demo", "3", POOL_SIZE="many")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "POOL_SIZE='many'" in refused.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_stops_a_command_and_nobody_is_added(
+    tmp_path: Path, database_url: str, psql: psycopg.Connection, number: signal.Signals
+) -> None:
+    with psycopg.connect(database_url) as other:
+        other.execute("LOCK TABLE users")
+        with start_demo(tmp_path, database_url) as process:
+            await wait_until(lambda: psql.execute(WAITING).rowcount > 0)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "Stopped.\n")
+    assert usernames(psql) == []
+
+
+def test_made_up_names_leave_room_for_their_number() -> None:
+    longest = max(
+        len(given + separator + family)
+        for givens, separator, families in demo_people.NAMES
+        for given, family in product(givens.split(), families.split())
+    )
+    assert longest + len(str(10**9)) <= 32
+
+
+def test_people_of_the_login_table_come_along_and_can_sign_in(
+    tmp_path: Path,
+    serve: StartServer,
+    database_url: str,
+    psql: psycopg.Connection,
+    empty_database_url: str,
+) -> None:
+    create_login_table(
         empty_database_url,
         [
             ("Zoe", "abc"),
@@ -131,11 +214,11 @@ def test_the_people_of_the_lesson_come_along_and_can_sign_in(
             *[(f"user{n}", "s3cret-7") for n in range(120)],
         ],
     )
-    add_users(database, 1, "kept")
-    database.execute("UPDATE users SET username = 'Kept', username_key = 'kept'")
+    add_users(psql, 1, "kept")
+    psql.execute("UPDATE users SET username = 'Kept', username_key = 'kept'")
     roster = serve(DATABASE_URL=database_url)
-    for summary in ("122 brought along, 2 existed already", "0 brought along, 124 existed already"):
-        done = run(tmp_path, "import-login", "--from", empty_database_url, DATABASE_URL=database_url)
+    for summary in ("122 imported, 2 existed already", "0 imported, 124 existed already"):
+        done = run_cli(tmp_path, "import-login", "--from", empty_database_url, DATABASE_URL=database_url)
         assert done.returncode == 0, done.stderr
         assert f"{summary}, 7 refused." in done.stdout
         for line in (
@@ -151,24 +234,28 @@ def test_the_people_of_the_lesson_come_along_and_can_sign_in(
         assert "131/131" in done.stderr
         assert "s3cret" not in done.stdout + done.stderr
         assert "\x1b[31m" not in done.stdout
-    assert database.execute("SELECT password_hash FROM users WHERE username = 'Kept'").fetchone() == (
-        "no hash",
-    )
+    assert psql.execute("SELECT password_hash FROM users WHERE username = 'Kept'").fetchone() == ("no hash",)
     for username, password in (("zoe", "abc"), ("张三", "123456")):
-        answer = httpx.post(f"{roster.url}/sign-in", data={"username": username, "password": password})
-        assert answer.status_code == 303
+        form = {"username": username, "password": password}
+        assert httpx.post(f"{roster.url}/sign-in", data=form).status_code == 303
 
 
 @pytest.mark.parametrize(
-    "source", ["postgresql://me:s3cret@127.0.0.1:1/x", "postgresql://me:x@s3cret@127.0.0.1/x", "nonsense", ""]
+    ("source", "message"),
+    [
+        ("postgresql://me:s3cret@127.0.0.1:1/x", "The table login cannot be imported: "),
+        ("postgresql://me:x@s3cret@127.0.0.1/x", "--from 'postgresql://me:***@127.0.0.1/x' is not allowed: "),
+        ("nonsense", "--from 'nonsense' is not allowed: "),
+        ("", "The table login cannot be imported: "),
+        (None, "The table login cannot be imported: "),
+    ],
 )
 def test_a_login_table_that_cannot_be_read_is_one_line(
-    tmp_path: Path, database_url: str, source: str
+    tmp_path: Path, database_url: str, source: str | None, message: str
 ) -> None:
-    for dsn in (source, database_url):
-        refused = run(tmp_path, "import-login", "--from", dsn, DATABASE_URL=database_url, PGHOST="/nowhere")
-        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-        assert re.match(
-            "The table login cannot be brought along: |--from .* is not allowed: ", refused.stderr
-        )
-        assert "s3cret" not in refused.stderr
+    """None stands for a database without that table."""
+    dsn = database_url if source is None else source
+    refused = run_cli(tmp_path, "import-login", "--from", dsn, DATABASE_URL=database_url, PGHOST="/nowhere")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert refused.stderr.startswith(message)
+    assert "s3cret" not in refused.stderr

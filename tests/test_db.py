@@ -1,234 +1,360 @@
 import asyncio
-import base64
-import shutil
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
+import psycopg_pool
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import db
-from tests.conftest import add_users, terminate_others, until
+from db import Database, ResponseTimeoutError, pool_timeout
+from queries.roster import select_version
+from queries.users import insert_user, select_account
+from tests.helpers import add_users, terminate_others, usernames, wait_until
+
+LONG = 600.0  # seconds; a test that waited as long would fail
 
 
-def roster_row(database: psycopg.Connection) -> tuple[int, int]:
-    row = database.execute("SELECT version, size FROM roster").fetchone()
-    assert row
-    return row
+@asynccontextmanager
+async def open_database(conninfo: str, pool_size: int = 4) -> AsyncIterator[Database]:
+    database = Database(conninfo, pool_size)
+    await database.open()
+    yield database
+    await database.close()
 
 
-def test_processes_that_start_at_once_on_an_empty_database_all_come_up(empty_database_url: str) -> None:
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(db.migrate, [empty_database_url] * 8))
-    with psycopg.connect(empty_database_url) as connection:
-        assert roster_row(connection) == (0, 0)
-        assert connection.execute("SELECT name FROM migrations").fetchall() == [
-            (file.name,) for file in sorted(db.MIGRATIONS.iterdir())
+@asynccontextmanager
+async def all_connections(database: Database) -> AsyncIterator[list[db.Connection]]:
+    """Take every connection that the pool may have."""
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(database.pool.connection(30))
+            for _ in range(database.pool.max_size)
         ]
 
 
-def test_migrating_again_keeps_the_data(database_url: str, database: psycopg.Connection) -> None:
-    add_users(database, 3)
-    db.migrate(database_url)
-    assert roster_row(database) == (1, 3)
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[str]:
+    """Yield a connection string of a server that accepts connections and never says a word."""
+    ended = asyncio.Event()
+
+    async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ended.wait()
+        writer.close()
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        yield f"host=127.0.0.1 port={port} dbname=x sslmode=disable gssencmode=disable"
+        ended.set()
 
 
-def test_each_migration_keeps_the_people_of_the_one_before(
+async def is_refused(database: Database) -> bool:
+    """Return whether a query finds no free connection in time."""
+    try:
+        async with asyncio.timeout(30):
+            await select_version(database)
+    except psycopg_pool.PoolTimeout:
+        return True
+    return False
+
+
+async def test_processes_that_start_together_migrate_once(empty_database_url: str) -> None:
+    await asyncio.gather(*(db.migrate(empty_database_url) for _ in range(8)))
+    with psycopg.connect(empty_database_url) as psql:
+        assert psql.execute("SELECT name FROM migrations ORDER BY name").fetchall() == [
+            (file.name,) for file in sorted(db.MIGRATIONS.iterdir())
+        ]
+        assert psql.execute("SELECT version, size FROM roster").fetchall() == [(0, 0)]
+
+
+async def test_migrating_again_keeps_the_users(database_url: str, psql: psycopg.Connection) -> None:
+    add_users(psql, 3)
+    await db.migrate(database_url)
+    assert usernames(psql) == ["user1", "user2", "user3"]
+
+
+async def test_migrations_are_applied_all_or_none(
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    files = sorted(db.MIGRATIONS.iterdir())
     monkeypatch.setattr(db, "MIGRATIONS", tmp_path)
-    with psycopg.connect(empty_database_url, autocommit=True) as database:
-        for number, file in enumerate(files, start=1):
-            shutil.copy(file, tmp_path)
-            db.migrate(empty_database_url)
-            add_users(database, 2, f"user{number}x")
-            assert roster_row(database) == (number, 2 * number)
-        database.execute("DELETE FROM users WHERE username = 'user1x1'")
-        assert roster_row(database)[1] == 2 * len(files) - 1
+    (tmp_path / "001_good.sql").write_text("CREATE TABLE good ();")
+    (tmp_path / "002_bad.sql").write_text("CREATE TABLE bad ();\nnonsense;")
+    with pytest.raises(db.SchemaError, match='syntax error at or near "nonsense"') as caught:
+        await db.migrate(empty_database_url)
+    assert "\n" not in str(caught.value)
+    with psycopg.connect(empty_database_url) as psql:
+        assert psql.execute("SELECT FROM pg_tables WHERE schemaname = 'public'").rowcount == 0
 
 
-def test_a_database_in_another_encoding_is_refused(server_url: str) -> None:
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE roster_latin ENCODING LATIN1 LOCALE 'C' TEMPLATE template0")
+async def test_migrations_are_applied_in_the_order_of_their_names(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(db, "MIGRATIONS", tmp_path)
+    for number in (5, 3, 1, 4, 2):
+        create = "CREATE TABLE t1 ();" if number == 1 else f"ALTER TABLE t{number - 1} RENAME TO t{number};"
+        (tmp_path / f"00{number}.sql").write_text(create)
+    await db.migrate(empty_database_url)
+    with psycopg.connect(empty_database_url) as psql:
+        assert psql.execute("SELECT FROM t5").rowcount == 0
+
+
+async def test_an_up_to_date_database_needs_no_right_to_create_tables(
+    database_url: str, psql: psycopg.Connection
+) -> None:
+    role = f"roster_test_{uuid4().hex}"
+    psql.execute(f"CREATE ROLE {role}")
+    try:
+        psql.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        psql.execute(f"GRANT SELECT ON migrations TO {role}")
+        await db.migrate(make_conninfo(database_url, options=f"-c role={role}"))
+    finally:
+        psql.execute(f"DROP OWNED BY {role}")
+        psql.execute(f"DROP ROLE {role}")
+
+
+async def test_a_database_in_another_encoding_is_refused(server_url: str) -> None:
+    name = f"roster_test_{uuid4().hex}"
+    with psycopg.connect(server_url, autocommit=True) as psql:
+        psql.execute(f"CREATE DATABASE {name} ENCODING LATIN1 LOCALE 'C' TEMPLATE template0")
         try:
             with pytest.raises(db.SchemaError, match="LATIN1"):
-                db.migrate(psycopg.conninfo.make_conninfo(server_url, dbname="roster_latin"))
+                await db.migrate(make_conninfo(server_url, dbname=name))
         finally:
-            connection.execute("DROP DATABASE roster_latin")
+            psql.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_version_and_size_follow_every_change_of_the_list(database: psycopg.Connection) -> None:
-    add_users(database, 5)
-    assert roster_row(database) == (1, 5)
-    database.execute("DELETE FROM users WHERE id <= 2")
-    assert roster_row(database) == (2, 3)
-    database.execute("TRUNCATE users")
-    assert roster_row(database) == (3, 0)
+async def test_migrating_an_unreachable_database_says_why_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(db.SchemaError) as caught:
+        await db.migrate(f"host={tmp_path} dbname=x")
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_a_statement_that_changes_nobody_is_no_change(database: psycopg.Connection) -> None:
-    add_users(database, 1)
-    database.execute(
-        """
-        INSERT INTO users (username, username_key, password_hash) VALUES ('user1', 'user1', '-')
-        ON CONFLICT DO NOTHING
-        """,
+async def test_migrating_does_not_wait_for_a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "CONNECT_SECONDS", "2")  # the least that psycopg allows
+    async with silent_server() as conninfo, asyncio.timeout(60):
+        with pytest.raises(db.SchemaError):
+            await db.migrate(conninfo)
+
+
+def test_a_connection_string_gets_a_timeout_unless_it_sets_its_own() -> None:
+    assert conninfo_to_dict(db.with_connect_timeout("host=x")) == {"host": "x", "connect_timeout": "5"}
+    for own in ("host=x connect_timeout=9", "postgresql://x?connect_timeout=9"):
+        assert conninfo_to_dict(db.with_connect_timeout(own)) == {"host": "x", "connect_timeout": "9"}
+
+
+async def test_pooled_connections_have_a_connect_and_a_statement_timeout(database: Database) -> None:
+    async with all_connections(database) as connections:
+        for connection in connections:
+            assert connection.info.get_parameters()["connect_timeout"] == "5"
+            found = await connection.execute("SHOW statement_timeout")
+            assert await found.fetchone() == ("4s",)
+
+
+async def test_the_pool_never_pauses_long_before_it_connects_again(database: Database) -> None:
+    assert database.pool.reconnect_timeout <= 5  # by default its pauses grow to five minutes
+
+
+async def test_the_database_may_come_after_the_start(server_url: str, psql: psycopg.Connection) -> None:
+    name = psql.info.dbname
+    with psycopg.connect(server_url, autocommit=True) as operator:
+        operator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        async with open_database(make_conninfo(server_url, dbname=name)) as database:
+            with pool_timeout(0.05):
+                assert await is_refused(database)
+            operator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            with pool_timeout(LONG):
+                assert not await is_refused(database)
+
+
+async def test_a_query_succeeds_after_every_pooled_connection_broke_at_once(
+    database: Database, psql: psycopg.Connection
+) -> None:
+    async with all_connections(database) as connections:
+        pids = {connection.info.backend_pid for connection in connections}
+    assert len(pids) == database.pool.max_size == 4
+    terminate_others(psql)
+    assert await select_version(database) == 0
+
+
+async def test_queries_at_once_succeed_after_every_pooled_connection_broke(
+    database: Database, psql: psycopg.Connection
+) -> None:
+    async with all_connections(database):
+        pass
+    terminate_others(psql)
+    with pool_timeout(60):
+        assert await asyncio.gather(*(select_version(database) for _ in range(20))) == [0] * 20
+
+
+async def test_a_query_whose_connections_all_break_has_an_unknown_outcome(database: Database) -> None:
+    calls = 0
+
+    async def break_connection(connection: db.Connection) -> None:
+        nonlocal calls
+        calls += 1
+        await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pool_timeout(60), pytest.raises(ResponseTimeoutError, match="every connection"):
+        await database.run(break_connection)
+    assert calls == database.pool.max_size + 1
+
+
+async def test_an_error_on_a_sound_connection_is_not_tried_again(database: Database) -> None:
+    calls = 0
+
+    async def cancel(connection: db.Connection) -> None:
+        nonlocal calls
+        calls += 1
+        await connection.execute("SET statement_timeout = '1ms'")
+        await connection.execute("SELECT pg_sleep(600)")
+
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        await database.run(cancel)
+    assert calls == 1
+
+
+async def test_a_statement_that_takes_too_long_is_cancelled_for_good(
+    database_url: str, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "STATEMENT_SECONDS", 0.3)
+    monkeypatch.setattr(db, "RESPONSE_SECONDS", LONG)
+    async with open_database(database_url) as database:
+        with psql.transaction(force_rollback=True):
+            add_users(psql, 1, "another")
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                await insert_user(database, "Zoe", "zoe", "hash")
+    assert usernames(psql) == []
+
+
+async def test_a_connection_without_a_response_is_aborted_and_its_query_not_repeated(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    async def sleep(connection: db.Connection) -> None:
+        calls.append(connection)
+        await connection.execute("SET statement_timeout = 0")
+        await connection.execute("SELECT pg_sleep(600)")
+
+    monkeypatch.setattr(db, "RESPONSE_SECONDS", 0.2)
+    with pytest.raises(ResponseTimeoutError, match="respond in time"):
+        await database.run(sleep)
+    monkeypatch.undo()
+    [connection] = calls
+    assert connection.closed
+    assert await select_version(database) == 0
+
+
+async def test_a_response_deadline_ends_with_its_block(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "RESPONSE_SECONDS", 0.2)
+    async with database.pool.connection() as connection:
+        with database.response_deadline(connection):
+            pass
+        await connection.execute("SELECT pg_sleep(0.5)")
+        database.abort_pending()
+        await connection.execute("SELECT 1")
+
+
+async def test_a_shutdown_aborts_every_query_that_waits_for_a_response(
+    database: Database, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "RESPONSE_SECONDS", LONG)
+
+    async def sleep(connection: db.Connection) -> None:
+        await connection.execute("SET statement_timeout = 0")
+        await connection.execute("SELECT pg_sleep(600)")
+
+    sleeping = asyncio.gather(*(database.run(sleep) for _ in range(3)), return_exceptions=True)
+    await wait_until(
+        lambda: psql.execute("SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'").rowcount == 3
     )
-    database.execute("DELETE FROM users WHERE id = 999")
-    database.execute("TRUNCATE users")
-    database.execute("TRUNCATE users")
-    assert roster_row(database) == (2, 0)
+    database.abort_pending()
+    async with asyncio.timeout(60):
+        assert [type(error) for error in await sleeping] == [ResponseTimeoutError] * 3
 
 
-def test_every_change_is_notified_with_its_version(database_url: str, database: psycopg.Connection) -> None:
-    with psycopg.connect(database_url, autocommit=True) as listener:
-        listener.execute("LISTEN roster")
-        add_users(database, 2)
-        database.execute("DELETE FROM users")
-        assert [notify.payload for notify in listener.notifies(timeout=5, stop_after=2)] == ["1", "2"]
-
-
-async def test_the_newest_page_comes_first_and_cursors_lead_through_all_pages(
-    pool: db.Pool, database: psycopg.Connection
+async def test_a_query_waits_for_a_free_connection_only_so_long(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_users(database, 120)
-    first = await db.select_roster(pool)
-    assert (first.size, first.after, len(first.users)) == (120, None, db.PAGE_SIZE)
-    second = await db.select_roster(pool, before=first.before or "")
-    third = await db.select_roster(pool, before=second.before or "")
-    assert third.before is None
-    names = [user.username for page in (first, second, third) for user in page.users]
-    assert names == [f"user{n}" for n in range(120, 0, -1)]
-    assert await db.select_roster(pool, after=third.after or "") == second
-    assert await db.select_roster(pool, after=second.after or "") == first
+    monkeypatch.setattr(db, "POOL_SECONDS", 0.05)
+    async with open_database(database_url) as database:
+        async with all_connections(database):
+            assert await is_refused(database)
+        with pool_timeout(60):
+            assert not await is_refused(database)
 
 
-async def test_exactly_one_full_page_has_no_older_one(pool: db.Pool, database: psycopg.Connection) -> None:
-    add_users(database, db.PAGE_SIZE)
-    assert (await db.select_roster(pool)).before is None
-
-
-async def test_an_empty_list_is_a_page(pool: db.Pool) -> None:
-    assert await db.select_roster(pool) == db.Roster(0, 0, [], "", None, None)
-
-
-async def test_a_search_finds_by_prefix_in_alphabetical_order_and_pages_both_ways(
-    pool: db.Pool, database: psycopg.Connection
+async def test_a_block_can_shorten_the_wait_for_a_connection(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_users(database, 120, "ann")
-    add_users(database, 3, "ana")
-    add_users(database, 3, "bob")
-    first = await db.select_roster(pool, prefix="an")
-    second = await db.select_roster(pool, prefix="an", after=first.after or "")
-    third = await db.select_roster(pool, prefix="an", after=second.after or "")
-    names = [user.username for page in (first, second, third) for user in page.users]
-    assert names == sorted([f"ann{n}" for n in range(1, 121)] + [f"ana{n}" for n in range(1, 4)])
-    assert (first.before, third.after, first.size) == (None, None, 126)
-    assert await db.select_roster(pool, prefix="an", before=third.before or "") == second
-    assert await db.select_roster(pool, prefix="an", before=second.before or "") == first
-    assert not first.is_newest
+    monkeypatch.setattr(db, "POOL_SECONDS", LONG)
+    async with open_database(database_url) as database, all_connections(database):
+        with pool_timeout(0.05):
+            assert await is_refused(database)
 
 
-@pytest.mark.parametrize("prefix", ["%", "_", "\\", "a%", "'; --", "\ufffd", "\U0010ffff", "x" * 5000])
-async def test_a_search_takes_its_text_as_it_is(
-    pool: db.Pool, database: psycopg.Connection, prefix: str
+async def test_after_the_block_the_wait_for_a_connection_is_as_usual(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_users(database, 3, "a")
-    assert (await db.select_roster(pool, prefix=prefix)).users == []
+    monkeypatch.setattr(db, "POOL_SECONDS", 0.05)
+    async with open_database(database_url) as database, all_connections(database):
+        with pool_timeout(LONG), pool_timeout(None):
+            assert await is_refused(database)
+        with pool_timeout(LONG):
+            pass
+        assert await is_refused(database)
 
 
-def cursor(text: str) -> str:
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-NO_CURSORS = [
-    "x",
-    "aWQ",
-    "MTI!",
-    "\x00",
-    "é",
-    "a" * 5000,
-    cursor("[1]"),
-    cursor("null"),
-    cursor("true"),
-    cursor("1.5"),
-]
-NO_NEWEST_CURSORS = [
-    *NO_CURSORS,
-    cursor('"user1"'),
-    cursor("9" * 30),
-    cursor("9" * 5000),
-    cursor("-1"),
-    cursor("1e400"),
-]
-NO_SEARCH_CURSORS = [*NO_CURSORS, cursor("12"), cursor('"\\u0000"'), cursor('"\\ud800"'), cursor("[" * 9000)]
-
-
-@pytest.mark.parametrize(
-    ("prefix", "cursor"),
-    [("", cursor) for cursor in NO_NEWEST_CURSORS] + [("user", cursor) for cursor in NO_SEARCH_CURSORS],
-)
-async def test_a_cursor_that_is_none_of_ours_gives_the_first_page(
-    pool: db.Pool, database: psycopg.Connection, prefix: str, cursor: str
+async def test_only_so_many_requests_wait_for_a_connection(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_users(database, 40)
-    first = await db.select_roster(pool, prefix=prefix)
-    assert await db.select_roster(pool, prefix=prefix, before=cursor) == first
-    assert await db.select_roster(pool, prefix=prefix, after=cursor) == first
+    monkeypatch.setattr(db, "MAX_WAITING", 2)
+    async with open_database(database_url) as database:
+        async with all_connections(database):
+            with pool_timeout(LONG):
+                waiting = [asyncio.ensure_future(select_version(database)) for _ in range(2)]
+                await wait_until(lambda: database.pool.get_stats()["requests_waiting"] == 2)
+                with pytest.raises(psycopg_pool.TooManyRequests):
+                    await select_version(database)
+        assert await asyncio.gather(*waiting) == [0, 0]
 
 
-async def test_a_page_whose_people_are_gone_gives_the_first_page(
-    pool: db.Pool, database: psycopg.Connection
+async def test_an_insert_that_committed_before_its_connection_broke_is_done(
+    database: Database, psql: psycopg.Connection
 ) -> None:
-    add_users(database, 60)
-    cursor = (await db.select_roster(pool)).before or ""
-    database.execute("DELETE FROM users WHERE id <= 10")
-    assert (await db.select_roster(pool, before=cursor)).is_newest
-    database.execute("TRUNCATE users")
-    assert (await db.select_roster(pool, before=cursor)).users == []
-
-
-async def test_a_name_is_inserted_once(pool: db.Pool) -> None:
-    assert await db.insert_user(pool, "Zoe", "zoe", "hash 1") == 1
-    assert await db.insert_user(pool, "ZOE", "zoe", "hash 2") is None
-    user = await db.select_account(pool, "zoe")
-    assert user
-    assert user.username == "Zoe"
-
-
-async def test_a_read_survives_the_loss_of_every_connection(
-    pool: db.Pool, database: psycopg.Connection
-) -> None:
-    add_users(database, 1)
-    await db.select_roster(pool)
-    terminate_others(database)
-    assert (await db.select_roster(pool)).size == 1
-
-
-async def test_an_insert_that_had_committed_when_its_connection_broke_is_reported_as_done(
-    pool: db.Pool, database: psycopg.Connection
-) -> None:
-    # Waiting for a standby that does not exist holds the answer back after the commit.
-    database.execute("SET synchronous_commit = local")
-    database.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    database.execute("SELECT pg_reload_conf()")
+    # Waiting for a standby that does not exist holds the response back after the commit.
+    psql.execute("SET synchronous_commit = local")
+    psql.execute(f"ALTER DATABASE {psql.info.dbname} SET synchronous_commit = local")
+    async with all_connections(database) as connections:
+        for connection in connections:
+            await connection.execute("SET synchronous_commit = on")
+    psql.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    psql.execute("SELECT pg_reload_conf()")
     try:
-        inserting = asyncio.ensure_future(db.insert_user(pool, "Zoe", "zoe", "hash"))
-        waiting = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-        await until(lambda: database.execute(waiting).fetchone() == (True,) or inserting.done())
-        assert await inserting
+        inserting = asyncio.ensure_future(insert_user(database, "Zoe", "zoe", "hash"))
+        end = """
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE wait_event = 'SyncRep' AND datname = current_database()
+        """
+        await wait_until(lambda: psql.execute(end).fetchone() == (True,) or inserting.done())
+        assert await inserting == 1
     finally:
-        database.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        database.execute("SELECT pg_reload_conf()")
-    assert roster_row(database) == (1, 1)
-    assert not await db.insert_user(pool, "Zoe", "zoe", "another hash")
+        psql.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        psql.execute("SELECT pg_reload_conf()")
+    assert usernames(psql) == ["Zoe"]
+    assert await insert_user(database, "Zoe", "zoe", "another hash") is None
 
 
-async def test_an_insert_whose_connection_always_breaks_before_the_commit_stores_nothing(
-    pool: db.Pool, database: psycopg.Connection
+async def test_an_insert_whose_connection_always_breaks_stores_nothing(
+    database: Database, psql: psycopg.Connection
 ) -> None:
-    database.execute(
+    psql.execute(
         """
         CREATE FUNCTION break_connection() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
@@ -236,111 +362,19 @@ async def test_an_insert_whose_connection_always_breaks_before_the_commit_stores
             RETURN NULL;
         END $$;
         CREATE TRIGGER break_connection AFTER INSERT ON users EXECUTE FUNCTION break_connection();
-        """,
+        """
     )
-    with pytest.raises(psycopg.OperationalError):
-        await db.insert_user(pool, "Zoe", "zoe", "hash")
-    assert roster_row(database) == (0, 0)
+    with pool_timeout(60), pytest.raises(ResponseTimeoutError):
+        await insert_user(database, "Zoe", "zoe", "hash")
+    assert usernames(psql) == []
 
 
-async def spend_at_once(pool: db.Pool, times: int, key: str = "k") -> list[bool]:
-    """Return whether each of so many at once was allowed, of 5 in an hour."""
-    waits = await asyncio.gather(*(db.spend(pool, key, 5, 3600) for _ in range(times)))
-    return [wait == 0 for wait in waits]
-
-
-async def test_a_limit_holds_exactly_however_many_come_at_once(pool: db.Pool) -> None:
-    assert sum(await spend_at_once(pool, 50)) == 5
-    assert sum(await spend_at_once(pool, 50, "another key")) == 5
-
-
-async def test_what_was_spent_comes_back_evenly(pool: db.Pool, database: psycopg.Connection) -> None:
-    assert sum(await spend_at_once(pool, 5)) == 5
-    assert 719 < await db.spend(pool, "k", 5, 3600) <= 720
-    database.execute("UPDATE rate_limits SET full_at = full_at - interval '700 s'")
-    assert 19 < await db.spend(pool, "k", 5, 3600) <= 20
-    database.execute("UPDATE rate_limits SET full_at = full_at - interval '20 s'")
-    assert sum(await spend_at_once(pool, 5)) == 1
-    database.execute("UPDATE rate_limits SET full_at = full_at - interval '1 day'")
-    assert sum(await spend_at_once(pool, 9)) == 5
-    await db.give_back(pool, "k", 5, 3600)
-    assert sum(await spend_at_once(pool, 9)) == 1
-
-
-async def test_a_clock_that_was_set_back_locks_nobody_out(
-    pool: db.Pool, database: psycopg.Connection
+async def test_a_query_runs_on_a_connection_of_the_callers_too(
+    database: Database, psql: psycopg.Connection
 ) -> None:
-    assert sum(await spend_at_once(pool, 9)) == 5
-    database.execute("UPDATE rate_limits SET full_at = full_at + interval '1 day'")
-    assert sum(await spend_at_once(pool, 9)) == 5
-
-
-async def test_keys_that_are_whole_again_are_forgotten(pool: db.Pool, database: psycopg.Connection) -> None:
-    database.execute(
-        "INSERT INTO rate_limits SELECT n, now() - interval '1 s' FROM generate_series(1, 90) AS n"
-    )
-    await asyncio.gather(*(db.spend(pool, f"k{n % 3}", 1000, 60) for n in range(60)))
-    assert database.execute("SELECT count(*) FROM rate_limits").fetchone() == (3,)
-
-
-async def test_a_session_does_not_begin_once_the_password_is_another(pool: db.Pool) -> None:
-    await db.insert_user(pool, "Zoe", "zoe", "hash 1")
-    account = await db.select_account(pool, "zoe")
-    assert account
-    assert "hash 1" not in repr(account)
-    token = b"x" * 32
-    assert await db.update_password(pool, account, "hash 2")
-    assert not await db.insert_session(pool, account, token, b"")
-    assert not await db.update_password(pool, account, "hash 3", token)
-    assert await db.select_session(pool, token) is None
-
-
-async def test_a_sign_in_waits_for_a_password_change_under_way(
-    pool: db.Pool, database: psycopg.Connection
-) -> None:
-    await db.insert_user(pool, "Zoe", "zoe", "hash 1")
-    account = await db.select_account(pool, "zoe")
-    assert account
-    with database.transaction():
-        database.execute("UPDATE users SET password_hash = 'hash 2'")
-        beginning = asyncio.ensure_future(db.insert_session(pool, account, b"x" * 32, b""))
-        waiting = (
-            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        await until(
-            lambda: bool(
-                database.execute("SELECT pg_stat_clear_snapshot()").rowcount
-                and database.execute(waiting).rowcount
-            )
-        )
-    assert not await beginning
-    assert database.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
-
-
-async def test_a_registration_that_waits_too_long_is_given_up_for_good(
-    database_url: str, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(db, "STATEMENT_SECONDS", 0.3)
-    async with db.create_pool(database_url, 4) as pool:
-        with database.transaction(force_rollback=True):
-            add_users(database, 1, "another")
-            with pytest.raises(psycopg.errors.QueryCanceled):
-                await db.insert_user(pool, "Zoe", "zoe", "hash")
-        assert await db.select_account(pool, "zoe") is None
-        assert await db.insert_user(pool, "Zoe", "zoe", "hash") == 1
-
-
-async def test_a_new_name_is_no_existing_one_even_while_others_are_deleted(
-    pool: db.Pool, database_url: str
-) -> None:
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
-
-        async def truncate() -> None:
-            for _ in range(50):
-                await other.execute("TRUNCATE users")
-
-        async def register() -> list[int | None]:
-            return [await db.insert_user(pool, f"user{n}", f"user{n}", "hash") for n in range(50)]
-
-        _, versions = await asyncio.gather(truncate(), register())
-        assert None not in versions
+    async with database.pool.connection() as connection:
+        async with connection.transaction(force_rollback=True):
+            await insert_user(connection, "Zoe", "zoe", "hash")
+            assert await select_account(connection, "zoe")
+            assert usernames(psql) == []
+        assert await select_account(connection, "zoe") is None

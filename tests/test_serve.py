@@ -1,7 +1,8 @@
 import asyncio
+import contextlib
 import itertools
 import re
-import shutil
+import resource
 import signal
 import socket
 import subprocess
@@ -14,89 +15,136 @@ import psutil
 import psycopg
 import pytest
 
-from serve import masked
-from tests.conftest import PASSWORD, ROOT, Serve, add_users, start_process, until, viewing
+from serve import display_url
+from services.share_origin import lan_address
+from services.stop_signal import STOP_SIGNALS
+from settings import VERSION
+from tests.helpers import (
+    FORM,
+    FORM_HEADERS,
+    ROOT,
+    StartServer,
+    add_users,
+    is_alive,
+    postmaster,
+    processes_of,
+    register,
+    replace_binaries,
+    start_process,
+    text_of,
+    use_binaries,
+    usernames,
+    viewing,
+    wait_until,
+)
 
-FORM = {"username": "zoe", "password": PASSWORD}
+SIGNAL_BEFORE = """import signal
+original = {name}
+def signal_first(*arguments, **options):
+    signal.raise_signal({number:d})
+    return original(*arguments, **options)
+{name} = signal_first"""
+
+
+def stored_usernames(url: str) -> list[str]:
+    with psycopg.connect(url) as psql:
+        return usernames(psql)
 
 
 def failed_start(folder: Path, **settings: str) -> str:
     """Start where that cannot work; return the one line that says why."""
     process = start_process(folder, **settings)
-    output, errors = process.communicate(timeout=20)
+    output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (1, "")
     assert errors.startswith("Roster cannot start: ")
     assert errors.count("\n") == 1
     return errors
 
 
-def names(database: str) -> list[str]:
-    with psycopg.connect(database) as connection:
-        return [name for (name,) in connection.execute("SELECT username FROM users ORDER BY id")]
+def stop_start(process: subprocess.Popen[str], number: int) -> None:
+    """Send a signal to a start, which must end it in an orderly way."""
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
 
 
-def postmaster(folder: Path) -> psutil.Process:
-    return psutil.Process(int((folder / "postmaster.pid").read_text().split()[0]))
-
-
-def alive(process: psutil.Process) -> bool:
-    """Return whether it runs; where nobody reaps orphans an ended one stays as a zombie."""
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-
-
-def test_it_serves_stores_and_ends_with_nothing_left_behind(serve: Serve, tmp_path: Path) -> None:
+def test_it_serves_stores_and_leaves_nothing_running(serve: StartServer, tmp_path: Path) -> None:
     roster = serve()
-    answer = httpx.post(f"{roster.url}/register", data=FORM, headers={"HX-Request": "true"})
-    assert answer.status_code == 200
-    assert names(roster.database) == ["zoe"]
+    assert httpx.post(f"{roster.url}/register", data=FORM, headers={"HX-Request": "true"}).status_code == 200
+    assert stored_usernames(roster.database) == ["zoe"]
     server = postmaster(tmp_path / "data")
     assert roster.stop(signal.SIGINT) == 0
-    assert not alive(server)
-    assert roster.process.stderr
-    assert roster.process.stderr.read() == ""
+    assert not is_alive(server)
+    assert roster.stderr() == ""
 
 
-def test_sigterm_ends_it_while_a_client_holds_a_connection_open(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_signal_stops_it_while_a_connection_is_open(
+    serve: StartServer, tmp_path: Path, number: signal.Signals
+) -> None:
     roster = serve()
     server = postmaster(tmp_path / "data")
     with httpx.Client() as client:
         client.get(roster.url)
-        assert roster.stop() == 0
-    assert not alive(server)
+        assert roster.stop(number) == 0
+    assert not is_alive(server)
+    assert roster.stderr() == ""
 
 
-async def test_sigterm_ends_it_while_viewers_follow_the_list(serve: Serve) -> None:
-    roster = serve()
+async def test_sigterm_stops_it_while_viewers_follow_the_list(serve: StartServer, database_url: str) -> None:
+    roster = serve(DATABASE_URL=database_url)
     async with viewing(roster.url) as viewer:
-        await viewer.until(0)
+        await viewer.wait_for(0)
         assert await asyncio.to_thread(roster.stop) == 0
         with pytest.raises(EOFError):
             await viewer.next()
-    assert roster.process.stderr
-    assert roster.process.stderr.read() == ""
+    assert roster.stderr() == ""
 
 
-async def test_a_database_that_freezes_is_answered_for_and_does_not_keep_it_from_ending(
-    serve: Serve, tmp_path: Path
+async def test_a_frozen_database_is_answered_for_and_does_not_delay_the_end(
+    serve: StartServer, tmp_path: Path
 ) -> None:
-    roster = serve(tuning="import db; db.ANSWER_SECONDS = db.WAIT_SECONDS = 0.5")
+    roster = serve(tuning="import db; db.RESPONSE_SECONDS = db.POOL_SECONDS = 0.5")
     server = postmaster(tmp_path / "data")
-    async with httpx.AsyncClient(base_url=roster.url) as client:
-        assert (await client.post("/register", data=FORM)).status_code == 303
+    async with httpx.AsyncClient(base_url=roster.url, timeout=60) as client:
+        assert (await register(client)).status_code == 303
         frozen = [server, *server.children()]
         for process in frozen:
             process.suspend()
-        answers = [await client.post("/register", data=FORM, timeout=10)]
-        answers += await asyncio.gather(*(client.get("/?q=z", timeout=10) for _ in range(12)))
-        assert {answer.status_code for answer in answers} == {503}
-        assert "cannot say whether this was done" in answers[0].text
-        assert "Nothing is lost" in answers[-1].text
+        registered = await register(client)
+        found = await asyncio.gather(*(client.get("/?q=z") for _ in range(12)))
+    assert {response.status_code for response in (registered, *found)} == {503}
+    assert "cannot say whether this was done" in registered.text
+    assert "Nothing is lost" in found[-1].text
     assert await asyncio.to_thread(roster.stop) == 0
-    assert not any(alive(process) for process in frozen)
-    assert names(serve().database) == ["zoe"]
+    assert not any(is_alive(process) for process in frozen)
+    assert stored_usernames(serve().database) == ["zoe"]
 
 
-def test_no_request_is_too_odd_for_an_answer_of_ours(serve: Serve, database_url: str) -> None:
+async def test_a_request_to_a_frozen_database_does_not_keep_it_from_ending(
+    serve: StartServer, tmp_path: Path
+) -> None:
+    roster = serve(tuning="import db; db.RESPONSE_SECONDS = db.STATEMENT_SECONDS = 3600")
+    waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    locking, watching = psycopg.connect(roster.database), psycopg.connect(roster.database, autocommit=True)
+    locking.execute("LOCK TABLE users")
+    async with httpx.AsyncClient(base_url=roster.url, timeout=60) as client:
+        search = asyncio.create_task(client.get("/?q=z"))
+        await wait_until(lambda: watching.execute(waiting).rowcount > 0)
+        server = postmaster(tmp_path / "data")
+        for process in (server, *server.children()):
+            process.suspend()
+        assert await asyncio.to_thread(roster.stop) == 0
+        await asyncio.wait([search])
+    locking.close()
+    watching.close()
+    assert processes_of(tmp_path) == []
+    assert "Traceback" not in roster.stderr()
+
+
+def test_every_odd_request_gets_a_response_with_security_headers(
+    serve: StartServer, database_url: str
+) -> None:
     roster = serve(DATABASE_URL=database_url)
     address = "127.0.0.1", int(roster.url.rpartition(":")[2])
     lines = "GET ?x", "GET http://[::1", "GET http://a:b@[zz]:99/users", "OPTIONS *", "GET x", "CONNECT a:1"
@@ -104,9 +152,10 @@ def test_no_request_is_too_odd_for_an_answer_of_ours(serve: Serve, database_url:
     for line, host in [*zip_longest(lines, [], fillvalue="roster"), *product(["GET /nowhere"], hosts)]:
         with socket.create_connection(address) as client:
             client.sendall(f"{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-            answer = b"".join(iter(lambda: client.recv(65536), b""))
-        assert int(answer.split()[1]) in {303, 400, 404, 405}
-        assert b"content-security-policy" in answer
+            response = b"".join(iter(lambda: client.recv(65536), b""))
+        assert int(response.split()[1]) in {303, 400, 404, 405}
+        assert b"content-security-policy" in response
+        assert b"\r\nserver:" not in response.lower()
     upgrade = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -116,15 +165,33 @@ def test_no_request_is_too_odd_for_an_answer_of_ours(serve: Serve, database_url:
     for path in ("/", "/live", "/static/x"):
         assert httpx.get(roster.url + path, headers=upgrade).status_code == 403
     roster.stop()
-    assert roster.process.stderr
-    assert roster.process.stderr.read() == ""
+    assert roster.stderr() == ""
+
+
+def test_connections_that_are_cut_leave_no_traceback(serve: StartServer, database_url: str) -> None:
+    roster = serve(DATABASE_URL=database_url)
+    address = "127.0.0.1", int(roster.url.rpartition(":")[2])
+    body = b"POST /register HTTP/1.1\r\nHost: roster\r\nContent-Length: 100\r\n"
+    body += f"Content-Type: {FORM_HEADERS['Content-Type']}\r\n\r\nusername=".encode()
+    with contextlib.ExitStack() as stack:
+        for sent in (b"", b"GET / HTTP/1.1\r\n", body, b"GET /live HTTP/1.1\r\nHost: roster\r\n\r\n"):
+            with socket.create_connection(address) as cut:
+                cut.sendall(sent)
+            still_open = stack.enter_context(socket.create_connection(address))
+            still_open.sendall(sent)
+        assert httpx.get(roster.url).status_code == 200
+        assert roster.stop() == 0
+    assert roster.stderr() == ""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can drop a peer that stops reading")
-def test_a_viewer_that_stops_reading_is_dropped_by_itself(
-    serve: Serve, database_url: str, database: psycopg.Connection
+def test_a_viewer_that_stops_reading_is_dropped(
+    serve: StartServer, database_url: str, psql: psycopg.Connection
 ) -> None:
-    tuning = "serve.UNREAD_SECONDS, serve.UNREAD_BYTES, live.REFRESH_SECONDS = 1, 4096, 0.01"
+    tuning = (
+        "from services import live_list; serve.USER_TIMEOUT_SECONDS, serve.SEND_BUFFER_BYTES = 1, 4096; "
+        "live_list.REFRESH_SECONDS = 0.01"
+    )
     roster = serve(tuning=tuning, DATABASE_URL=database_url, MAX_VIEWERS="1")
     with socket.socket() as idle, httpx.Client() as client:
         idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -133,184 +200,226 @@ def test_a_viewer_that_stops_reading_is_dropped_by_itself(
         while client.head(f"{roster.url}/live").status_code != 503:
             pass
         for number in itertools.count():
-            add_users(database, 50, f"user{number}x")
+            add_users(psql, 50, f"user{number}x")
             if client.head(f"{roster.url}/live").status_code == 200:
                 break
     roster.stop()
-    assert roster.process.stderr
-    assert roster.process.stderr.read() == ""
+    assert roster.stderr() == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-async def test_a_signal_during_the_start_leaves_no_database_running(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize(("program", "number"), [("initdb", signal.SIGINT), ("postgres", signal.SIGHUP)])
+async def test_a_signal_while_postgresql_is_started_stops_it(
+    tmp_path: Path, program: str, number: signal.Signals
+) -> None:
+    binaries = replace_binaries(tmp_path / "binaries", **{program: "touch started; exec sleep 600"})
+    process = start_process(tmp_path, tuning=use_binaries(binaries))
+    await wait_until((binaries / "started").exists)
+    await asyncio.to_thread(stop_start, process, number)
+    assert processes_of(tmp_path) == []
+    assert (tmp_path / "data" / "postgres").exists() == (program == "postgres")
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+async def test_a_signal_during_the_start_leaves_no_postgresql(tmp_path: Path, number: signal.Signals) -> None:
     process = start_process(tmp_path)
-    await until((tmp_path / "data" / "postmaster.pid").exists)
-    process.send_signal(number)
-    process.communicate(timeout=5)
-    assert process.returncode == 0
-    assert not (tmp_path / "data" / "postmaster.pid").exists()
+    await wait_until((tmp_path / "data" / "postgres" / "postmaster.pid").exists)
+    await asyncio.to_thread(stop_start, process, number)
+    assert processes_of(tmp_path) == []
+    assert not (tmp_path / "data" / "postgres" / "postmaster.pid").exists()
 
 
-async def test_asking_to_stop_again_and_again_does_not_disturb_the_end(serve: Serve, tmp_path: Path) -> None:
+async def test_a_signal_while_it_waits_to_migrate_ends_its_connection(
+    tmp_path: Path, empty_database_url: str
+) -> None:
+    waiting = """
+        SELECT FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock' AND datname = current_database() AND backend_type = 'client backend'
+        """
+    with psycopg.connect(empty_database_url, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(hashtext('roster.migrate'))")
+        process = start_process(tmp_path, DATABASE_URL=empty_database_url)
+        await wait_until(lambda: other.execute(waiting).rowcount > 0)
+        await asyncio.to_thread(stop_start, process, signal.SIGTERM)
+        await wait_until(lambda: other.execute(waiting).rowcount == 0)
+        assert other.execute("SELECT to_regclass('users')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("serve.embedded_postgres.run", signal.SIGINT),
+        ("serve._migrate", signal.SIGTERM),
+        ("serve._allow_many_connections", signal.SIGHUP),
+        ("serve.create_app", signal.SIGINT),
+        ("serve._serve", signal.SIGTERM),
+        ("serve.serve_requests", signal.SIGHUP),
+    ],
+)
+def test_a_signal_between_the_steps_of_the_start_stops_it(
+    tmp_path: Path, name: str, number: signal.Signals
+) -> None:
+    process = start_process(tmp_path, tuning=SIGNAL_BEFORE.format(name=name, number=number))
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert processes_of(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, -15), (signal.SIGHUP, -1)]
+)
+@pytest.mark.parametrize("name", ["serve.read_settings", "serve._open_listener", "serve._new_event_loop"])
+def test_a_signal_before_the_start_ends_it_at_once(
+    tmp_path: Path, name: str, number: signal.Signals, status: int
+) -> None:
+    process = start_process(tmp_path, tuning=SIGNAL_BEFORE.format(name=name, number=number))
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output, errors) == (status, "", "")
+    assert not (tmp_path / "data").exists()
+
+
+async def test_further_signals_while_a_start_is_stopped_change_nothing(tmp_path: Path) -> None:
+    script = "trap 'touch stopping' INT; touch started; while :; do sleep 0.02; done"
+    binaries = replace_binaries(tmp_path / "binaries", postgres=script)
+    process = start_process(tmp_path, tuning=use_binaries(binaries))
+    await wait_until((binaries / "started").exists)
+    process.send_signal(signal.SIGTERM)
+    await wait_until((binaries / "stopping").exists)
+    while process.poll() is None:
+        for number in STOP_SIGNALS:
+            process.send_signal(number)
+        await asyncio.sleep(0.01)
+    _, errors = await asyncio.to_thread(process.communicate)
+    assert (process.returncode, errors) == (0, "")
+    assert processes_of(tmp_path) == []
+
+
+async def test_further_signals_while_it_stops_change_nothing(serve: StartServer, tmp_path: Path) -> None:
     roster = serve()
     async with viewing(roster.url) as viewer:
-        await viewer.until(0)
+        await viewer.wait_for(0)
         while roster.process.poll() is None:
-            roster.process.send_signal(signal.SIGINT)
+            for number in STOP_SIGNALS:
+                roster.process.send_signal(number)
             await asyncio.sleep(0.01)
     assert roster.process.returncode == 0
-    assert not (tmp_path / "data" / "postmaster.pid").exists()
-    assert roster.process.stderr
-    assert roster.process.stderr.read() == ""
+    assert processes_of(tmp_path) == []
+    assert roster.stderr() == ""
 
 
-async def test_the_embedded_database_is_started_again_when_it_is_killed(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_signal_at_the_very_end_changes_nothing(
+    tmp_path: Path, database_url: str, number: signal.Signals
+) -> None:
+    tuning = f"import atexit, signal; atexit.register(lambda: signal.raise_signal({number:d}))"
+    process = start_process(tmp_path, tuning=tuning, DATABASE_URL=database_url)
+    assert process.stdout
+    assert process.stdout.readline()
+    stop_start(process, signal.SIGTERM)
+
+
+async def test_viewers_stay_when_the_embedded_database_is_killed(serve: StartServer, tmp_path: Path) -> None:
     roster = serve()
-    async with viewing(roster.url) as viewer, httpx.AsyncClient(base_url=roster.url) as client:
-        assert (await client.post("/register", data=FORM)).status_code == 303
-        await viewer.until(1)
-        postmaster(tmp_path / "data").kill()
-        async with asyncio.timeout(20):
-            while (await client.post("/register", data=FORM | {"username": "eve"})).status_code == 503:
-                await asyncio.sleep(0.1)
-        await viewer.until(2)
-    assert names(roster.database) == ["zoe", "eve"]
+    async with viewing(roster.url) as viewer, httpx.AsyncClient(base_url=roster.url, timeout=60) as client:
+        assert (await register(client)).status_code == 303
+        await viewer.wait_for(1)
+        for total, username in ((2, "eve"), (3, "ann")):
+            postmaster(tmp_path / "data").kill()
+            async with asyncio.timeout(60):
+                while (await register(client, username)).status_code == 503:
+                    await asyncio.sleep(0.1)
+            await viewer.wait_for(total)
+    assert stored_usernames(roster.database) == ["zoe", "eve", "ann"]
     assert await asyncio.to_thread(roster.stop) == 0
-    assert not (tmp_path / "data" / "postmaster.pid").exists()
+    assert not (tmp_path / "data" / "postgres" / "postmaster.pid").exists()
 
 
-def test_open_to_the_network_it_prints_a_qr_code(serve: Serve) -> None:
-    roster = serve(BIND="0.0.0.0:0", PUBLIC_ORIGIN="https://roster.example")
+def test_open_to_the_network_it_prints_a_qr_code(serve: StartServer, database_url: str) -> None:
+    roster = serve(BIND="0.0.0.0:0", PUBLIC_ORIGIN="https://roster.example", DATABASE_URL=database_url)
     assert roster.process.stdout
     assert roster.process.stdout.readline() == "Others: https://roster.example\n"
     assert re.search("[▀▄█]{5}", roster.process.stdout.readline() + roster.process.stdout.readline())
 
 
-def test_after_kill_9_it_comes_up_with_all_data(serve: Serve, tmp_path: Path) -> None:
-    roster = serve()
-    httpx.post(f"{roster.url}/register", data=FORM)
-    left_behind = postmaster(tmp_path / "data")
-    roster.process.kill()
-    roster.process.wait()
-    again = serve()
-    assert not alive(left_behind)
-    assert names(again.database) == ["zoe"]
-
-
-def test_after_kill_9_of_everything_it_comes_up_with_all_data(serve: Serve, tmp_path: Path) -> None:
-    roster = serve()
-    httpx.post(f"{roster.url}/register", data=FORM)
-    roster.process.kill()
-    for process in [server := postmaster(tmp_path / "data"), *server.children()]:
-        process.kill()
-    assert names(serve().database) == ["zoe"]
-
-
-def test_a_stale_pid_file_with_a_strangers_number_hurts_neither(serve: Serve, tmp_path: Path) -> None:
-    roster = serve()
-    httpx.post(f"{roster.url}/register", data=FORM)
-    pid_file = tmp_path / "data" / "postmaster.pid"
-    lines = pid_file.read_text().splitlines()
+def test_open_to_the_network_it_prints_its_address_there(serve: StartServer, database_url: str) -> None:
+    roster = serve(BIND="0.0.0.0:0", DATABASE_URL=database_url)
     roster.stop()
-    with subprocess.Popen(["sleep", "60"]) as stranger:
-        pid_file.write_text("\n".join([str(stranger.pid), *lines[1:], ""]))
-        assert names(serve().database) == ["zoe"]
-        assert stranger.poll() is None
-        stranger.kill()
+    assert roster.process.stdout
+    printed = roster.process.stdout.read()
+    port = roster.url.rpartition(":")[2]
+    if address := lan_address():
+        assert printed.startswith(f"Others: http://{address}:{port}\n")
+    else:
+        assert printed == ""
 
 
-@pytest.mark.parametrize("rest", ["", "no number\n", "99999999\n"])
-def test_a_broken_pid_file_does_not_stop_the_start(serve: Serve, tmp_path: Path, rest: str) -> None:
-    serve().stop()
-    (tmp_path / "data" / "postmaster.pid").write_text(rest)
-    assert names(serve().database) == []
+def test_open_to_this_computer_only_it_prints_no_qr_code(serve: StartServer, database_url: str) -> None:
+    roster = serve(DATABASE_URL=database_url)
+    roster.stop()
+    assert roster.process.stdout
+    assert roster.process.stdout.read() == ""
 
 
-def test_a_first_start_that_was_killed_midway_is_begun_again(serve: Serve, tmp_path: Path) -> None:
-    (tmp_path / "data" / ".draft" / "base").mkdir(parents=True)
-    (tmp_path / "data" / ".draft" / "PG_VERSION").write_text("18\n")
-    assert names(serve().database) == []
+def test_the_page_knows_the_port_that_the_system_chose(serve: StartServer, database_url: str) -> None:
+    roster = serve(DATABASE_URL=database_url)
+    port = roster.url.rpartition(":")[2]
+    assert f"BIND=0.0.0.0:{port}" in text_of(httpx.get(f"{roster.url}/share"), "main")
 
 
-def test_a_first_start_that_was_killed_while_moving_files_in_is_ended(serve: Serve, tmp_path: Path) -> None:
-    serve().stop()
-    data = tmp_path / "data"
-    (data / ".ready").mkdir()
-    (data / "base").rename(data / ".ready" / "base")
-    (data / "PG_VERSION").rename(data / ".ready" / "PG_VERSION")
-    assert names(serve().database) == []
-    assert not (data / ".ready").exists()
+def test_it_serves_on_ipv6(serve: StartServer, database_url: str) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    roster = serve(BIND="[::1]:0", DATABASE_URL=database_url)
+    assert roster.url.startswith("http://[::1]:")
+    assert httpx.get(roster.url).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["a b'c", "数据", "x" * 120, 'q"uote'])
-def test_any_path_can_hold_the_data(serve: Serve, tmp_path: Path, name: str) -> None:
-    roster = serve(DATA_DIR=str(tmp_path / name))
-    assert httpx.post(f"{roster.url}/register", data=FORM).status_code == 303
-    assert names(roster.database) == ["zoe"]
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the limits of another process")
+def test_it_opens_as_many_files_as_the_system_allows(serve: StartServer, database_url: str) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    tuning = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, {hard}))"
+    roster = serve(tuning=tuning, DATABASE_URL=database_url)
+    assert psutil.Process(roster.process.pid).rlimit(psutil.RLIMIT_NOFILE) == (hard, hard)
 
 
-def test_nobody_else_can_reach_the_embedded_database(serve: Serve, tmp_path: Path) -> None:
-    serve(DATA_DIR=str(tmp_path / ("x" * 120)))
-    folders = [
-        Path(str(c.laddr)).parent
-        for c in postmaster(tmp_path / ("x" * 120)).net_connections("unix")
-        if c.laddr
-    ]
-    assert folders
-    assert {folder.stat().st_mode & 0o077 for folder in folders} == {0}
-
-
-def test_two_on_one_database_at_once_both_come_up(empty_database_url: str, tmp_path: Path) -> None:
+async def test_two_that_start_at_once_on_one_database_both_come_up(
+    empty_database_url: str, tmp_path: Path
+) -> None:
     processes = [start_process(tmp_path, DATABASE_URL=empty_database_url) for _ in range(2)]
     for process in processes:
         assert process.stdout
         assert process.stdout.readline().startswith("Roster: http://127.0.0.1:")
-        process.terminate()
-        process.communicate(timeout=5)
-        assert process.returncode == 0
-    assert names(empty_database_url) == []
+        stop_start(process, signal.SIGTERM)
+    assert stored_usernames(empty_database_url) == []
 
 
 def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        assert f"BIND=127.0.0.1:{port}" in failed_start(tmp_path, BIND=f"127.0.0.1:{port}")
+        line = failed_start(tmp_path, BIND=f"127.0.0.1:{port}")
+    assert f"BIND=127.0.0.1:{port}: another program uses this port" in line
     assert not (tmp_path / "data").exists()
 
 
-def test_an_address_that_is_not_ours_is_one_clear_line(tmp_path: Path) -> None:
-    assert "BIND=192.0.2.1:8000" in failed_start(tmp_path, BIND="192.0.2.1:8000")
-    assert "BIND=no.such.host.invalid:8000" in failed_start(tmp_path, BIND="no.such.host.invalid:8000")
-    assert "BIND=.a:8000" in failed_start(tmp_path, BIND=".a:8000")
+@pytest.mark.parametrize("bind", ["192.0.2.1:8000", "no.such.host.invalid:8000", ".a:8000"])
+def test_an_address_that_is_not_ours_is_one_clear_line(tmp_path: Path, bind: str) -> None:
+    assert f"BIND={bind}" in failed_start(tmp_path, BIND=bind)
 
 
-def test_a_data_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["file", "file/data", "/proc/roster"])
+def test_a_data_folder_that_cannot_be_used_is_one_clear_line(tmp_path: Path, folder: str) -> None:
     (tmp_path / "file").write_text("")
-    assert "DATA_DIR=" in failed_start(tmp_path, DATA_DIR=str(tmp_path / "file"))
-    assert "DATA_DIR=" in failed_start(tmp_path, DATA_DIR=str(tmp_path / "file" / "data"))
-    assert "DATA_DIR=" in failed_start(tmp_path, DATA_DIR="/proc/roster")
+    assert "DATA_DIR=" in failed_start(tmp_path, DATA_DIR=str(tmp_path / folder))
 
 
-def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "thesis.txt").write_text("years of work")
-    assert "'thesis.txt'" in failed_start(tmp_path)
-    assert [entry.name for entry in (tmp_path / "data").iterdir()] == ["thesis.txt"]
-
-
-def test_data_of_another_postgresql_version_is_left_alone(serve: Serve, tmp_path: Path) -> None:
+def test_a_cluster_that_postgresql_refuses_is_one_clear_line(serve: StartServer, tmp_path: Path) -> None:
     serve().stop()
-    (tmp_path / "data" / "PG_VERSION").write_text("17\n")
-    assert "PostgreSQL 17" in failed_start(tmp_path)
-
-
-def test_data_that_postgresql_refuses_is_one_clear_line(serve: Serve, tmp_path: Path) -> None:
-    serve().stop()
-    (tmp_path / "data" / "postgresql.conf").write_text("no_such_option = 1\n")
+    (tmp_path / "data" / "postgres" / "postgresql.conf").write_text("no_such_option = 1\n")
     assert "does not start" in failed_start(tmp_path)
 
 
-def test_a_second_roster_on_the_same_data_is_refused(serve: Serve, tmp_path: Path) -> None:
+def test_a_second_roster_on_the_same_data_is_refused(serve: StartServer, tmp_path: Path) -> None:
     first = serve()
     assert "in use by another Roster" in failed_start(tmp_path)
     assert httpx.get(first.url).status_code == 200
@@ -327,6 +436,23 @@ def test_a_bad_setting_is_one_clear_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [(["--version"], 0, VERSION), (["--help"], 0, "Usage:"), (["--nonsense"], 2, "No such option")],
+)
+def test_the_command_line_is_checked(tmp_path: Path, arguments: list[str], status: int, text: str) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "serve.py", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status
+    assert text in done.stdout + done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
     ("database_url", "shown"),
     [
         ("postgresql://me:s3cret@db/roster", "postgresql://me:***@db:5432/roster"),
@@ -335,20 +461,5 @@ def test_a_bad_setting_is_one_clear_line(tmp_path: Path) -> None:
         ("postgresql://m%40e@/r?host=/a%20b", "postgresql://m%40e@/r?host=/a%20b"),
     ],
 )
-def test_an_address_is_shown_without_its_password(database_url: str, shown: str) -> None:
-    assert masked(database_url) == shown
-
-
-def test_make_names_the_python_that_is_too_old(tmp_path: Path) -> None:
-    old = tmp_path / "python"
-    pretend = "import sys; sys.version_info = (3, 9, 2); exec(sys.argv[1])"
-    old.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{pretend}' \"$2\"\n")
-    old.chmod(0o755)
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    (tmp_path / "requirements.txt").touch()
-    done = subprocess.run(
-        ["make", "run", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert f"Roster needs Python 3.11 or newer, and {old} is 3.9." in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_database_url_is_shown_without_its_password(database_url: str, shown: str) -> None:
+    assert display_url(database_url) == shown

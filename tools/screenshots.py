@@ -8,8 +8,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests import chromium
-from tests.conftest import PASSWORD, ROOT, running
+from tests.helpers import PASSWORD, ROOT, running
+from tools import chromium
 
 PICTURES = ROOT / "docs"
 NAMES = ("Amélie", "张伟", "Зоя", "Kwame", "نور", "山田ノリ", "o'hara", "Zoe")
@@ -47,7 +47,7 @@ def main() -> None:
         with opened(browser, "about:blank", viewport={"width": 1200, "height": 630}) as page:
             icon = (ROOT / "static" / "favicon.svg").read_text().replace("<svg", '<svg width="240"', 1)
             page.set_content(CARD.format(icon=icon))
-            page.screenshot(path=ROOT / "static" / "card.png")
+            page.screenshot(path=ROOT / "static" / "social_card.png")
         browser.close()
 
 

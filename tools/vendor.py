@@ -12,10 +12,10 @@ ROOT = Path(__file__).parent.parent
 RECORD = ROOT / "tools" / "vendored.json"
 PACKAGES = {
     "htmx.org@4.0.1": {
-        "static/htmx.min.js": "dist/htmx.min.js",
-        "static/hx-sse.min.js": "dist/ext/hx-sse.min.js",
+        "static/vendor/htmx.min.js": "dist/htmx.min.js",
+        "static/vendor/hx-sse.min.js": "dist/ext/hx-sse.min.js",
     },
-    "@github/relative-time-element@5.3.1": {"static/relative-time.js": "dist/bundle.js"},
+    "@github/relative-time-element@5.3.1": {"static/vendor/relative-time.js": "dist/bundle.js"},
     "axe-core@4.14.1": {"tests/browser/axe.min.js": "axe.min.js"},  # for the tests alone
 }
 

@@ -1,25 +1,19 @@
+"""Fixtures: a Chromium, the application behind a real port, and pages in it."""
+
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Protocol
 
 import pytest_asyncio
 from jinja2 import FileSystemBytecodeCache
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from app import create_app
 from settings import Settings
-from tests import chromium
-from tests.conftest import serving
+from tests.browser.helpers import FLAGS, Visit, watch
+from tests.helpers import serving
+from tools import chromium
 
-FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
-
-
-class Visit(Protocol):
-    """Opens a window of its own on an address; whatever goes wrong in it fails the test, as with `page`."""
-
-    async def __call__(
-        self, path: str = "/", *, locale: str = "en-US", width: int = 1280, javascript: bool = True
-    ) -> Page: ...
+expect.set_options(timeout=30_000)  # busy machines are slow
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -31,9 +25,9 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture
-async def url(database_url: str, compiled: FileSystemBytecodeCache) -> AsyncIterator[str]:
+async def url(database_url: str, compiled_templates: FileSystemBytecodeCache) -> AsyncIterator[str]:
     app = create_app(Settings(database_url=database_url, rate_limits=False))
-    app.jinja_env.bytecode_cache = compiled
+    app.jinja_env.bytecode_cache = compiled_templates
     async with serving(app) as url:
         yield url
 
@@ -56,18 +50,34 @@ async def page(context: BrowserContext) -> AsyncIterator[Page]:
 
 
 @pytest_asyncio.fixture
+async def offline_page(context: BrowserContext) -> AsyncIterator[Page]:
+    """A page that a test takes offline: any script error fails the test, but no failed request."""
+    page = await context.new_page()
+    problems = watch(page, offline=True)
+    await page.goto("/")
+    yield page
+    assert problems == []
+
+
+@pytest_asyncio.fixture
 async def visit(browser: Browser, url: str) -> AsyncIterator[Visit]:
     async with AsyncExitStack() as windows:
         watched: list[list[str]] = []
 
         async def visit(
-            path: str = "/", *, locale: str = "en-US", width: int = 1280, javascript: bool = True
+            path: str = "/",
+            *,
+            locale: str = "en-US",
+            width: int = 1280,
+            javascript: bool = True,
+            user_agent: str | None = None,
         ) -> Page:
             context = await browser.new_context(
                 base_url=url,
                 locale=locale,
                 java_script_enabled=javascript,
                 viewport={"width": width, "height": 800},
+                user_agent=user_agent,
             )
             windows.push_async_callback(context.close)
             page = await context.new_page()
@@ -77,25 +87,3 @@ async def visit(browser: Browser, url: str) -> AsyncIterator[Visit]:
 
         yield visit
         assert [problem for problems in watched for problem in problems] == []
-
-
-def watch(page: Page) -> list[str]:
-    """Return what goes wrong on a page, as it happens.
-
-    Chromium itself notes each answer of 400 or more as an error; those that a test provokes are meant.
-    """
-    problems: list[str] = []
-
-    def note(message: ConsoleMessage) -> None:
-        answered = "the server responded with a status of" in message.text
-        if message.type in {"error", "warning"} and not answered:
-            problems.append(message.text)
-
-    def note_failure(request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # what a navigation no longer needs
-            problems.append(f"{request.url}: {request.failure}")
-
-    page.on("console", note)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("requestfailed", note_failure)
-    return problems

@@ -10,9 +10,10 @@ from playwright.async_api import Page, expect
 
 from app import create_app
 from settings import Settings
-from tests.browser.conftest import Visit
-from tests.conftest import PASSWORD, ROOT, add_users, serving, terminate_others
-from words import Language, link, speaking
+from tests.browser.helpers import Visit
+from tests.helpers import PASSWORD, ROOT, add_users, serving, terminate_others
+from web.i18n import Locale, force_locale
+from web.urls import build_url
 
 AXE = (ROOT / "tests" / "browser" / "axe.min.js").read_text()
 
@@ -28,8 +29,8 @@ async () => {
 """
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = "light", "dark"
-LANGUAGES = Language("en"), Language("zh")
-CHOSEN = Language("zh", chosen=True)  # whose pages differ only by their links
+LOCALES = Locale("en"), Locale("zh")
+CHOSEN = Locale("zh", chosen=True)  # whose pages differ only by their links
 
 
 async def violations(page: Page) -> list[str]:
@@ -44,40 +45,40 @@ async def violations(page: Page) -> list[str]:
 
 
 @asynccontextmanager
-async def opened(visit: Visit, path: str, language: Language, origin: str = "") -> AsyncIterator[Page]:
+async def visiting(visit: Visit, path: str, locale: Locale, origin: str = "") -> AsyncIterator[Page]:
     """Open an address in a language: that of the browser, or chosen by the address."""
-    with speaking(language):
+    with force_locale(locale):
         separate = "&" if "?" in path else "?"
-        address = origin + path + link("").replace("?", separate)
-    page = await visit(address, locale="zh-CN" if language == Language("zh") else "en-US")
+        address = origin + path + build_url("").replace("?", separate)
+    page = await visit(address, locale="zh-CN" if locale == Locale("zh") else "en-US")
     await page.emulate_media(reduced_motion="reduce")
-    await expect(page.locator("html")).to_have_attribute("lang", language.tag)
+    await expect(page.locator("html")).to_have_attribute("lang", locale.tag)
     yield page
     await page.context.close()
 
 
-async def nothing(page: Page) -> None:
+async def read(page: Page) -> None:
     del page
 
 
-async def fill_in(page: Page, username: str, password: str = PASSWORD) -> None:
+async def submit_registration(page: Page, username: str, password: str = PASSWORD) -> None:
     await page.locator("#username").fill(username)
     await page.locator("#password").fill(password)
     await page.locator("#password").press("Enter")
 
 
 async def register(page: Page) -> None:
-    await fill_in(page, "zoe")
+    await submit_registration(page, "zoe")
     await expect(page.locator("#register-message strong")).to_be_visible()
 
 
 async def register_again(page: Page) -> None:
-    await fill_in(page, "user1")
+    await submit_registration(page, "user1")
     await expect(page.locator("#username")).to_have_attribute("aria-invalid", "true")
 
 
 async def choose_a_weak_password(page: Page) -> None:
-    await fill_in(page, "zoe", "password")
+    await submit_registration(page, "zoe", "password")
     await expect(page.locator("#password")).to_have_attribute("aria-invalid", "true")
 
 
@@ -98,7 +99,7 @@ async def search(page: Page, text: str = "user1") -> None:
     await expect(page.locator("#newest")).to_have_count(0)
 
 
-async def search_in_vain(page: Page) -> None:
+async def search_without_result(page: Page) -> None:
     await search(page, "nobody")
     await expect(page.locator(".empty")).to_be_visible()
 
@@ -108,12 +109,12 @@ async def go_to_older_people(page: Page) -> None:
     await expect(page.locator("#newest")).to_have_count(0)
 
 
-async def open_signing_in(page: Page) -> None:
+async def open_the_sign_in_form(page: Page) -> None:
     await page.locator("#account summary").click()
     await expect(page.locator("#sign-in-password")).to_be_visible()
 
 
-async def sign_in_wrongly(page: Page) -> None:
+async def sign_in_with_a_wrong_password(page: Page) -> None:
     await page.locator("#sign-in-username").fill("nobody")
     await page.locator("#sign-in-password").fill(PASSWORD)
     await page.locator("#sign-in-password").press("Enter")
@@ -140,90 +141,96 @@ async def delete_with_a_wrong_password(page: Page) -> None:
     await expect(page.locator("#delete-password")).to_have_attribute("aria-invalid", "true")
 
 
-async def open_sharing(page: Page) -> None:
+async def open_the_share_address(page: Page) -> None:
     await page.locator("#share summary").click()
     await expect(page.locator("#share .qr")).to_be_visible()
 
 
 # Each state is reached from the one before it.
 STATES: dict[str, list[Callable[[Page], Awaitable[None]]]] = {
-    "reading": [nothing, go_to_older_people, search, search_in_vain, open_sharing],
+    "reading": [read, go_to_older_people, search, search_without_result, open_the_share_address],
     "registering": [type_a_name, show_the_password, choose_a_weak_password, register_again, register],
-    "an account": [open_signing_in, sign_in_wrongly, sign_in, open_the_account, delete_with_a_wrong_password],
+    "account": [
+        open_the_sign_in_form,
+        sign_in_with_a_wrong_password,
+        sign_in,
+        open_the_account,
+        delete_with_a_wrong_password,
+    ],
 }
 
 
-@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.code)
+@pytest.mark.parametrize("locale", LOCALES, ids=lambda locale: locale.language)
 @pytest.mark.parametrize("states", STATES)
-async def test_axe_finds_nothing_wrong_in_any_state_in_light_and_dark(
-    visit: Visit, database: psycopg.Connection, states: str, language: Language
+async def test_axe_finds_no_violation_in_any_state(
+    visit: Visit, psql: psycopg.Connection, states: str, locale: Locale
 ) -> None:
-    add_users(database, 52 if states == "reading" else 3)
-    async with opened(visit, "/", language) as page:
+    add_users(psql, 52 if states == "reading" else 3)
+    async with visiting(visit, "/", locale) as page:
         for reach in STATES[states]:
             await reach(page)
             assert await violations(page) == [], reach.__name__
 
 
-async def test_axe_finds_nothing_wrong_with_the_small_pages_and_a_language_chosen_by_its_link(
-    visit: Visit, database: psycopg.Connection
+async def test_axe_finds_no_violation_on_small_pages_and_in_a_chosen_language(
+    visit: Visit, psql: psycopg.Connection
 ) -> None:
-    add_users(database, 3)
-    for path, languages in (
-        ("/share", [*LANGUAGES, CHOSEN]),
-        ("/nowhere", [*LANGUAGES, CHOSEN]),
+    add_users(psql, 3)
+    for path, locales in (
+        ("/share", [*LOCALES, CHOSEN]),
+        ("/nowhere", [*LOCALES, CHOSEN]),
         ("/", [CHOSEN]),
         ("/?q=user", [CHOSEN]),
     ):
-        for language in languages:
-            async with opened(visit, path, language) as page:
+        for locale in locales:
+            async with visiting(visit, path, locale) as page:
                 assert await violations(page) == [], path
 
 
-async def test_axe_finds_nothing_wrong_with_an_empty_list_and_one_that_changes_elsewhere(
-    visit: Visit, database: psycopg.Connection
+async def test_axe_finds_no_violation_on_an_empty_or_changed_list(
+    visit: Visit, psql: psycopg.Connection
 ) -> None:
-    for language in LANGUAGES:
-        database.execute("TRUNCATE users")
-        async with opened(visit, "/", language) as page:
+    for locale in LOCALES:
+        psql.execute("TRUNCATE users")
+        async with visiting(visit, "/", locale) as page:
             await expect(page.locator("#live")).to_be_visible()
             await expect(page.locator(".empty")).to_be_visible()
             assert await violations(page) == []
             await search(page)
-            add_users(database, 1)
+            add_users(psql, 1)
             await expect(page.locator("#to-newest a")).to_be_visible()
             assert await violations(page) == []
 
 
-async def test_axe_finds_nothing_wrong_while_the_database_is_away(
-    visit: Visit, database: psycopg.Connection, server_url: str
+async def test_axe_finds_no_violation_while_the_database_is_away(
+    visit: Visit, psql: psycopg.Connection, server_url: str
 ) -> None:
-    name = database.info.dbname
-    for language in LANGUAGES:
-        async with opened(visit, "/", language) as page:
+    name = psql.info.dbname
+    for locale in LOCALES:
+        async with visiting(visit, "/", locale) as page:
             with psycopg.connect(server_url, autocommit=True) as operator:
                 operator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-                terminate_others(database)
+                terminate_others(psql)
                 await expect(page.locator("#away")).not_to_be_empty()
                 assert await violations(page) == []
                 operator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
 
-async def test_axe_finds_nothing_wrong_with_a_refusal_for_coming_too_often(
-    visit: Visit, database_url: str, database: psycopg.Connection
+async def test_axe_finds_no_violation_when_a_rate_limit_is_exceeded(
+    visit: Visit, database_url: str, psql: psycopg.Connection
 ) -> None:
     async with serving(create_app(Settings(database_url=database_url))) as url:
-        for language in LANGUAGES:
-            async with opened(visit, "/", language, url) as page:
+        for locale in LOCALES:
+            async with visiting(visit, "/", locale, url) as page:
                 await page.request.post(f"{url}/register", form={})
                 await page.request.get(f"{url}/?q=a")
-                database.execute("UPDATE rate_limits SET full_at = now() + interval '90 seconds'")
-                await fill_in(page, "zoe")
+                psql.execute("UPDATE rate_limits SET full_at = now() + interval '90 seconds'")
+                await submit_registration(page, "zoe")
                 await expect(page.locator("#register-message")).not_to_be_empty()
                 await page.locator("#q").fill("a")
                 await expect(page.locator("#notice")).not_to_be_empty()
                 assert await violations(page) == []
                 await page.locator("#register-form").evaluate("form => form.submit()")
                 await expect(page.locator("#register-form")).to_have_count(0)
-                await expect(page.locator("html")).to_have_attribute("lang", language.tag)
+                await expect(page.locator("html")).to_have_attribute("lang", locale.tag)
                 assert await violations(page) == []

@@ -1,16 +1,23 @@
-"""The page on every screen: narrow, enlarged, dark, with forced colours, with motion or without."""
+"""The page on every screen: narrow, enlarged, dark, with forced colors, with motion or without."""
 
 from base64 import b64encode
-from typing import Literal
+from typing import Any, Literal
 
 import psycopg
 import pytest
 from playwright.async_api import Browser, FloatRect, Locator, Page, Route, expect
 
-from tests.browser.conftest import Visit
-from tests.conftest import PASSWORD, add_users
+from tests.browser.helpers import (
+    Visit,
+    add_listed_users,
+    expect_dom_event,
+    fill_register_form,
+    register,
+    wait_until_live,
+)
+from tests.helpers import PASSWORD, add_users
 
-# The two colours of a picture that stand out the most from each other, as a WCAG 2 contrast ratio.
+# The two colors of a picture that stand out the most from each other, as a WCAG 2 contrast ratio.
 CONTRAST = """
 async (picture) => {
     const bytes = Uint8Array.from(atob(picture), (character) => character.charCodeAt(0));
@@ -27,22 +34,62 @@ async (picture) => {
     return (Math.max(...luminances) + 0.05) / (Math.min(...luminances) + 0.05);
 }
 """
+NOTE_ANIMATIONS = """
+() => {
+    animated = new Set();
+    document.addEventListener("htmx:after:swap", () => {
+        for (const {effect: {target}} of document.getAnimations()) {
+            animated.add(target.querySelector("bdi")?.textContent ?? target.id);
+        }
+    });
+}
+"""
+# What a reader sees and uses, except the times, whose own text the script replaces.
+MEASURE = """
+() => [...document.querySelectorAll("h1, h2, p, li, bdi, a, button, input, label, summary, section, form")]
+    .filter((element) => element.checkVisibility() && !element.closest("#event-stream"))
+    .map((element) => {
+        const {x, y, width, height} = element.getBoundingClientRect();
+        const name = element.id || element.textContent.trim().slice(0, 30);
+        return [element.localName, name, x, y, width, height];
+    })
+"""
+TIMES = """
+() => [...document.querySelectorAll("relative-time")]
+    .map(({textContent, shadowRoot}) => shadowRoot?.textContent || textContent)
+"""
+PARSED = """
+new Promise((done) => {
+    if (document.readyState !== "loading") done();
+    else document.addEventListener("readystatechange", done, {once: true});
+})
+"""
+RELATIVE = """
+() => new Promise((done) => {
+    const times = [...document.querySelectorAll("relative-time")];
+    const look = () => {
+        if (times.every(({shadowRoot}) => shadowRoot?.textContent)) done();
+        else requestAnimationFrame(look);
+    };
+    look();
+})
+"""
 
 
-async def background(page: Page) -> str:
+async def background_color(page: Page) -> str:
     return str(await page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
 
-async def test_the_page_is_dark_where_the_reader_likes_it_dark(page: Page) -> None:
+async def test_the_page_follows_the_dark_color_scheme(page: Page) -> None:
     await page.emulate_media(color_scheme="light")
-    light = await background(page)
+    light = await background_color(page)
     await page.emulate_media(color_scheme="dark")
     assert light == "rgb(251, 250, 247)"
-    assert await background(page) == "rgb(20, 24, 26)"
+    assert await background_color(page) == "rgb(20, 24, 26)"
     assert await page.evaluate("getComputedStyle(document.body).color") == "rgb(233, 238, 236)"
 
 
-async def fits(page: Page) -> None:
+async def expect_no_sideways_scrolling(page: Page) -> None:
     """Expect that nothing needs sideways scrolling, and that no button, link or field is cut off."""
     width = await page.evaluate("innerWidth")
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
@@ -60,40 +107,47 @@ async def fits(page: Page) -> None:
         (320, "100%", "zh"),
         (390, "100%", "en"),
         (390, "200%", "en"),  # text alone is enlarged
+        (1280, "100%", "en"),
         (640, "100%", "en"),  # a window of 1280 px at a zoom of 200 %
     ],
 )
 async def test_no_state_needs_sideways_scrolling(
-    visit: Visit, database: psycopg.Connection, lang: str, width: int, size: str
+    visit: Visit, psql: psycopg.Connection, lang: str, width: int, size: str
 ) -> None:
     for name in ("w" * 31, "字" * 31, "mm-" * 9):
-        add_users(database, 9 if len(name) > 30 else 40, name)
-    page = await visit(f"/?lang={lang}", width=width)
+        add_users(psql, 9 if len(name) > 30 else 40, name)
+    page = await visit("/share", width=width)
+    await add_listed_users(page, psql, 1)
+    await page.goto(f"/?lang={lang}")
     await page.evaluate("size => document.documentElement.style.fontSize = size", size)
-    await fits(page)
+    await expect_no_sideways_scrolling(page)
     await page.locator("#share summary").click()
     await expect(page.locator("#share .qr")).to_be_visible()
+    await fill_register_form(page, "w" * 31 + "1")
+    await page.locator("#password").press("Enter")
+    await expect(page.locator("#register-message")).to_contain_text("w" * 31 + "1")
+    await expect_no_sideways_scrolling(page)
     await page.locator("#username").fill("W" * 32)
     await expect(page.locator("#availability")).to_contain_text("W" * 32)
-    await fits(page)
+    await expect_no_sideways_scrolling(page)
     await page.locator("#password").fill(PASSWORD)
     await page.locator("#password").press("Enter")
     await expect(page.locator("#register-message")).to_contain_text("W" * 32)
-    await fits(page)
+    await expect_no_sideways_scrolling(page)
     await page.locator("#register-message a").click()
     await page.locator("#sign-in-password").fill(PASSWORD)
-    await fits(page)
+    await expect_no_sideways_scrolling(page)
     await page.locator("#sign-in-password").press("Enter")
     await expect(page.locator("#sign-out")).to_contain_text("W" * 32)
     await page.locator("#account summary").click()
     await expect(page.locator("#delete-password")).to_be_visible()
-    await fits(page)
+    await expect_no_sideways_scrolling(page)
     await page.locator("nav a").click()
     await expect(page.locator("#newest")).to_have_count(0)
-    await fits(page)
+    await expect_no_sideways_scrolling(page)
     await page.locator("#q").fill("w" * 100)
     await expect(page.locator(".empty")).to_be_visible()
-    await fits(page)
+    await expect_no_sideways_scrolling(page)
 
 
 async def contrast(page: Page, area: FloatRect, measuring: Page) -> float:
@@ -111,7 +165,7 @@ async def box(locator: Locator) -> FloatRect:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("forced", ["active", "none"])
-async def test_fields_buttons_the_focus_and_the_live_dot_can_be_seen(
+async def test_fields_buttons_focus_and_live_dot_have_contrast(
     browser: Browser, page: Page, scheme: Literal["light", "dark"], forced: Literal["active", "none"]
 ) -> None:
     measuring = await browser.new_page()
@@ -134,81 +188,68 @@ async def test_fields_buttons_the_focus_and_the_live_dot_can_be_seen(
     await measuring.close()
 
 
-async def note_animations(page: Page) -> None:
-    """Keep in `animated` the ids of what moves, from now on, whenever something was swapped in."""
-    await page.evaluate(
-        """() => {
-            animated = new Set();
-            document.addEventListener("htmx:after:swap", () => {
-                for (const {effect} of document.getAnimations()) animated.add(effect.target.localName);
-            });
-        }"""
-    )
-
-
-async def test_a_new_person_arrives_with_a_movement_unless_the_reader_likes_none(
-    page: Page, database: psycopg.Connection
-) -> None:
-    await expect(page.locator("#live")).to_be_visible()
-    await note_animations(page)
-    add_users(database, 1)
+async def test_a_new_user_is_animated_unless_motion_is_reduced(page: Page, psql: psycopg.Connection) -> None:
+    await add_listed_users(page, psql, 1)
+    await page.reload()
+    await wait_until_live(page)
     await expect(page.locator("#newest li")).to_have_count(1)
-    assert await page.evaluate("[...animated].sort()") == ["li", "strong"]
+    await page.evaluate(NOTE_ANIMATIONS)
+    async with expect_dom_event(page, "htmx:sse:after:message"):
+        add_users(psql, 1, "more")
+    assert await page.evaluate("[...animated].sort()") == ["count", "more1"]
     await page.emulate_media(reduced_motion="reduce")
     await page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
     await page.evaluate("animated.clear()")
-    add_users(database, 1, "more")
-    await expect(page.locator("#newest li")).to_have_count(2)
+    async with expect_dom_event(page, "htmx:sse:after:message"):
+        add_users(psql, 1, "last")
     assert await page.evaluate("[...animated]") == []
     assert await page.evaluate("document.getAnimations().length") == 0
 
 
-WATCH = """
-shifts = [];
-new PerformanceObserver((list) => {
-    for (const {value, sources} of list.getEntries()) {
-        shifts.push([value, ...sources.map(({node}) => node?.outerHTML ?? node?.textContent)]);
-    }
-}).observe({type: "layout-shift", buffered: true});
-painted = new Promise((done) => {
-    new PerformanceObserver(() => requestAnimationFrame(() => requestAnimationFrame(done)))
-        .observe({type: "paint", buffered: true});
-});
-"""
-TOLD = """
-() => new Promise((done) => {
-    const look = () => {
-        const times = [...document.querySelectorAll("relative-time")];
-        const told = times.map(({shadowRoot}) => shadowRoot?.textContent);
-        requestAnimationFrame(told.every(Boolean) ? () => requestAnimationFrame(() => done(told)) : look);
-    };
-    look();
-})
-"""
+async def test_an_own_registration_is_animated_but_no_page_of_the_list(
+    page: Page, psql: psycopg.Connection
+) -> None:
+    async def hold(route: Route) -> None:
+        del route  # no response
+
+    await add_listed_users(page, psql, 60)
+    await page.goto("/share")
+    await page.route("**/live**", hold)
+    await page.goto("/")
+    await page.evaluate(NOTE_ANIMATIONS)
+    await page.get_by_role("link", name="Older").click()
+    await expect(page.locator("#users li")).to_have_count(10)
+    await page.get_by_role("link", name="Newer").click()
+    await expect(page.locator("#newest li")).to_have_count(50)
+    assert await page.evaluate("[...animated]") == []
+    await register(page, "zoe")
+    await expect(page.locator("#newest li bdi").first).to_have_text("zoe")
+    assert await page.evaluate("[...animated].sort()") == ["count", "zoe"]
 
 
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
-async def test_nothing_moves_while_the_page_loads_however_late_its_script_comes(
-    visit: Visit, database: psycopg.Connection, width: int, locale: str
+async def test_nothing_moves_while_the_page_loads(
+    visit: Visit, psql: psycopg.Connection, width: int, locale: str
 ) -> None:
-    for name in ("user", "a-longer-name-than-most-", "w" * 30):
-        add_users(database, 9, name)
+    for name in ("user", "a-longer-name-than-most-"):
+        add_users(psql, 9, name)
+    psql.execute("UPDATE users SET registered_at = now() - id * id * interval '1 hour'")
     page = await visit("/nowhere", width=width, locale=locale)
-    await page.set_viewport_size({"width": width, "height": 3000})  # what is out of sight is not measured
-    times: list[list[str]] = []
+    await add_listed_users(page, psql, 9, "w" * 30)
+    before: list[Any] = []
 
     async def hold(route: Route) -> None:
-        await page.evaluate("() => painted")
-        times.append(await page.locator("relative-time").all_inner_texts())
+        await page.evaluate(PARSED)
+        before.extend(await page.evaluate(f"[({TIMES})(), ({MEASURE})()]"))
         await route.continue_()
 
-    await page.add_init_script(WATCH)
     await page.route("**/static/scripts.*.js", hold)
     await page.goto("/")
-    await expect(page.locator("#live")).to_be_visible()
-    told = await page.evaluate(TOLD)
-    assert len(times[0]) == len(told) == 27
-    assert all("UTC" in time for time in times[0])
-    assert all("UTC" not in time for time in told)
-    assert await page.evaluate("shifts") == []
+    await wait_until_live(page)
+    absolute, boxes = before
+    assert len(absolute) == 27
+    assert all("UTC" in time for time in absolute)
+    await page.evaluate(RELATIVE)
+    assert not any("UTC" in time for time in await page.evaluate(TIMES))
+    assert await page.evaluate(MEASURE) == boxes

@@ -1,0 +1,104 @@
+"""The sessions of people who are signed in.
+
+Only the SHA-256 of a token is stored.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from db import Connection, retryable
+from queries.users import Account, User, update_password_hash
+
+LIFETIME = timedelta(days=30)  # since the last use, which is noted once a day
+
+
+@dataclass(frozen=True)
+class Session:
+    """A user's session.
+
+    `extended` says that reading it has just extended it. Its cookie must be extended too.
+    """
+
+    account: Account
+    extended: bool
+
+
+@retryable
+async def insert_session(
+    connection: Connection, account: Account, token_hash: bytes, old_token_hash: bytes = b""
+) -> bool:
+    """Begin a session.
+
+    Return False, and begin none, if the password has changed since the account was read.
+
+    The session of the old token ends, and so do those that have expired.
+    """
+    await connection.execute(
+        "DELETE FROM sessions WHERE expires_at < now() OR token_hash = %s", [old_token_hash]
+    )
+    # FOR SHARE waits for a password change or deletion in progress, and then sees its result.
+    await connection.execute(
+        """
+        INSERT INTO sessions (token_hash, user_id, expires_at)
+        SELECT %s, id, now() + %s FROM users WHERE id = %s AND password_hash = %s FOR SHARE
+        ON CONFLICT DO NOTHING
+        """,
+        [token_hash, LIFETIME, account.id, account.password_hash],
+    )
+    inserted = await connection.execute("SELECT FROM sessions WHERE token_hash = %s", [token_hash])
+    return bool(inserted.rowcount)
+
+
+@retryable
+async def select_session(connection: Connection, token_hash: bytes) -> Session | None:
+    """Return the session of a token, unless it has ended.
+
+    Once a day this extends it.
+    """
+    found = await connection.execute(
+        """
+        WITH extended AS (
+            UPDATE sessions SET expires_at = now() + %(lifetime)s
+            WHERE token_hash = %(token_hash)s
+              AND expires_at BETWEEN now() AND now() + %(lifetime)s - interval '1 day'
+            RETURNING token_hash
+        )
+        SELECT users.id, username, registered_at, username_key, password_hash,
+               extended.token_hash IS NOT NULL
+        FROM sessions JOIN users ON users.id = user_id LEFT JOIN extended USING (token_hash)
+        WHERE token_hash = %(token_hash)s AND expires_at > now()
+        """,
+        {"token_hash": token_hash, "lifetime": LIFETIME},
+    )
+    row = await found.fetchone()
+    return Session(Account(*row[:-1]), row[-1]) if row else None
+
+
+@retryable
+async def delete_session(connection: Connection, token_hash: bytes) -> None:
+    """End the session of a token."""
+    await connection.execute("DELETE FROM sessions WHERE token_hash = %s", [token_hash])
+
+
+@retryable
+async def delete_sessions(connection: Connection, user: User) -> None:
+    """End all sessions of a user."""
+    await connection.execute("DELETE FROM sessions WHERE user_id = %s", [user.id])
+
+
+@retryable
+async def change_password(
+    connection: Connection, account: Account, password_hash: str, token_hash: bytes
+) -> bool:
+    """Replace the account's hash and all its sessions.
+
+    One session begins, that of the token.
+
+    Return False, and do nothing, if the password has changed since the account was read.
+    """
+    async with connection.transaction():
+        updated = await update_password_hash(connection, account, password_hash)
+        if updated:
+            await delete_sessions(connection, account)
+            await insert_session(connection, replace(account, password_hash=password_hash), token_hash)
+        return updated

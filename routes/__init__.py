@@ -1,0 +1,1 @@
+"""The routes: a request in, a page or a fragment out."""

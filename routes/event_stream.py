@@ -1,0 +1,47 @@
+"""The event stream: every change of the list (SSE)."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from quart import Blueprint, Response, request
+from werkzeug.exceptions import ServiceUnavailable
+
+from web.error_responses import RETRY_SECONDS
+from web.forms import read_query
+from web.i18n import Locale, get_locale
+from web.request_context import Services, services
+
+HEARTBEAT_SECONDS = 15.0  # of silence, after which proxies might close the stream
+HEARTBEAT = b":\nevent: heartbeat\n\n"  # a comment, and an event for scripts, which see no comments
+
+bp = Blueprint("event_stream", __name__)
+
+
+@bp.get("/live")
+async def stream() -> Response:
+    """Send the changes of the list that the viewer lacks."""
+    if services().live_list.viewers >= services().settings.max_viewers:
+        raise ServiceUnavailable(retry_after=RETRY_SECONDS)
+    [version] = read_query("version")
+    last_event_id = request.headers.get("Last-Event-ID", version)
+    body = b"" if request.method == "HEAD" else generate_events(services(), get_locale(), last_event_id)
+    response = Response(body, content_type="text/event-stream")
+    response.timeout = None  # Quart would cut it after 60 s
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
+    return response
+
+
+async def generate_events(
+    services: Services, locale: Locale, last_event_id: str
+) -> AsyncGenerator[bytes, None]:
+    """Yield the events after the one of that id, and heartbeats.
+
+    This runs after the request's context has ended, so it is given what it needs of that.
+    """
+    async with aclosing(services.live_list.stream(last_event_id, HEARTBEAT_SECONDS)) as snapshots:
+        async for snapshot in snapshots:
+            if snapshot is None:
+                yield HEARTBEAT
+            else:
+                yield (await services.snapshot_renderer.render(snapshot, locale)).event

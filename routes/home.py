@@ -1,0 +1,99 @@
+"""The page: `/`, its list alone, and the address to share."""
+
+import psycopg
+from quart import Blueprint, Response, request
+
+from db import pool_timeout
+from queries import users
+from services.live_list import Snapshot
+from services.qr_code import draw_svg
+from services.share_origin import share_origin
+from services.usernames import username_key
+from web.cookies import FLASH, SESSION, pop_flash, read_cookie
+from web.current_account import current_account
+from web.forms import read_list_query, read_query
+from web.i18n import get_locale
+from web.request_context import is_htmx, own_origin, services
+from web.responses import read_user_page, render
+from web.urls import build_url, see_other
+
+FALLBACK_SECONDS = 1.0  # without a database connection, after which the last snapshot is shown
+
+bp = Blueprint("home", __name__)
+
+
+@bp.get("/")
+async def index() -> Response:
+    """Show the page with the part of the list that is asked for."""
+    live_list = services().live_list
+    query = request.query_string.decode(errors="replace")
+    is_first_page = build_url("/") == f"/?{query}".rstrip("?")
+    is_anonymous = not (read_cookie(SESSION) or read_cookie(FLASH))
+    snapshot = live_list.snapshot if is_first_page else None
+    if snapshot and live_list.is_fresh and is_anonymous:
+        return await render_snapshot(snapshot)
+    try:
+        with pool_timeout(FALLBACK_SECONDS if snapshot else None):
+            account = await current_account()
+            user_page = await read_user_page()
+    except psycopg.OperationalError:
+        if not snapshot:
+            raise
+        return await render("home.html", user_page=snapshot.user_page, away_since=live_list.read_at)
+    [name] = read_query("registered")
+    registered = await find_username(name)
+    return await render(
+        "home.html",
+        user_page=user_page,
+        account=account,
+        registered=registered,
+        sign_in_username=registered,
+        open_sign_in=bool(registered),
+        flashed=pop_flash(),
+    )
+
+
+@bp.get("/users")
+async def show_users() -> Response:
+    """Show the list alone, and the URL of the page with it."""
+    url = build_url("/", **read_list_query()._asdict())
+    if not is_htmx():
+        return see_other(url)
+    response = await render(
+        "_user_list.html", account=await current_account(), user_page=await read_user_page()
+    )
+    response.headers["HX-Push-Url"] = url
+    return response
+
+
+@bp.get("/share")
+async def share() -> Response:
+    """Show the address for others, and its QR code."""
+    bind = services().settings.bind
+    origin, is_local_only = share_origin(own_origin(), bind)
+    return await render(
+        "_share_qr_code.html" if is_htmx() else "share_page.html",
+        origin=origin,
+        is_local_only=is_local_only,
+        port=bind[1],
+        qr_code=draw_svg(origin),
+    )
+
+
+async def render_snapshot(snapshot: Snapshot) -> Response:
+    """Return the page from memory, or 304 if the browser has it."""
+    rendered = await services().snapshot_renderer.render(snapshot, get_locale())
+    coding = request.accept_encodings.best_match(rendered.encoded_page, default="identity")
+    response = Response(rendered.encoded_page[coding], content_type="text/html; charset=utf-8")
+    response.headers["Cache-Control"] = "no-cache"
+    response.vary.add("Accept-Encoding")
+    if coding != "identity":
+        response.headers["Content-Encoding"] = coding
+    response.set_etag(rendered.etag, weak=True)
+    return await response.make_conditional(request)
+
+
+async def find_username(text: str) -> str | None:
+    """Return the name as it is registered, None if it is not."""
+    account = await users.select_account(services().database, username_key(text)) if text else None
+    return account.username if account else None

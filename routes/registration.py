@@ -1,0 +1,81 @@
+"""Registering, and whether a user name is free."""
+
+from quart import Blueprint, Response
+
+from queries import users
+from services.usernames import Username, parse_username
+from services.validation import ValidationError
+from web.client_address import client_address
+from web.current_account import current_account
+from web.error_responses import message_target
+from web.forms import read_form, read_query, submitted
+from web.i18n import gettext_noop
+from web.rate_limits import CHECK_USERNAME, REGISTER, check_rate_limit
+from web.request_context import is_htmx, services
+from web.responses import render, render_fragment_or_page, render_list_update
+from web.urls import build_url, see_other
+
+bp = Blueprint("registration", __name__)
+
+
+class UsernameTakenError(ValidationError):
+    """The user name exists already."""
+
+    status = 409
+
+    def __init__(self, username: Username) -> None:
+        message = gettext_noop("%(username)s already exists. Choose another user name.")
+        super().__init__("username", message, username=username.shown)
+
+
+@bp.post("/register")
+@message_target("#register-message")
+async def register() -> Response:
+    """Register a user, and say whether it worked."""
+    await check_rate_limit(REGISTER, client_address())
+    name, password = await read_form("username", "password")
+    username = parse_username(name)
+    password_hash = await services().password_hasher.hash_validated(password, username)
+    version = await users.insert_user(services().database, username.shown, username.key, password_hash)
+    if version is None:
+        raise UsernameTakenError(username)
+    list_update = await render_list_update(version)  # also without HTMX: the next page shows the user
+    if not is_htmx():
+        return see_other(build_url("/", registered=username.shown))
+    return await render(
+        "_register_response.html",
+        account=await current_account(),
+        registered=username.shown,
+        sign_in_username=username.shown,
+        list_update=list_update,
+    )
+
+
+@bp.errorhandler(ValidationError)
+async def handle_validation_error(error: ValidationError) -> Response:
+    """Return the form with the error's message.
+
+    The user name stays in its field.
+    """
+    return await render_fragment_or_page(
+        "_register_response.html",
+        error.status,
+        account=await current_account(),
+        error=error,
+        typed_username=submitted("username"),
+    )
+
+
+@bp.get("/register/check")
+@message_target("#availability")
+async def check_username() -> Response:
+    """Say in a line whether a user name is free."""
+    await check_rate_limit(CHECK_USERNAME, client_address())
+    [name] = read_query("username")
+    try:
+        username = parse_username(name)
+        if await users.select_account(services().database, username.key):
+            raise UsernameTakenError(username)
+    except ValidationError as error:
+        return await render("_username_availability.html", error=error)
+    return await render("_username_availability.html", username=username.shown)

@@ -1,0 +1,1 @@
+"""What Roster does that is not HTTP."""

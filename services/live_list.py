@@ -1,0 +1,162 @@
+"""The live list: a snapshot of each change, and its viewers."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import psycopg
+
+from db import Connection, Database, ResponseTimeoutError, with_connect_timeout
+from queries.user_list import UserPage, select_user_page
+
+REFRESH_SECONDS = 0.1  # between two reads of the list, however many changes there are
+WAIT_SECONDS = 1.0  # for the snapshot of a certain version
+CHECK_SECONDS = 8.0  # without a change, after which the list is read anyway: a dead peer is silent
+RECONNECT_SECONDS = 0.1  # the first pause; each further one is twice as long, with jitter
+MAX_RECONNECT_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The newest page of the list at one moment.
+
+    `away_since` is when the database was last reached.
+
+    `away_since` is None while the database is there.
+    """
+
+    user_page: UserPage
+    away_since: datetime | None
+
+    @property
+    def event_id(self) -> str:
+        """The version, or "away" while the database is away."""
+        return "away" if self.away_since else str(self.user_page.version)
+
+
+class LiveList:
+    """Keeps the newest snapshot, and sends it to every viewer.
+
+    `snapshot` is None until the list was read for the first time; `read_at` is when it was last
+    read. `is_fresh` is true while the list is being listened to. `viewers` counts the streams.
+    """
+
+    def __init__(self, database: Database, conninfo: str) -> None:
+        self._database = database
+        self._conninfo = with_connect_timeout(conninfo)
+        self._changed = asyncio.Event()
+        self._closed = False
+        self.snapshot: Snapshot | None = None
+        self.read_at = datetime.now(UTC)
+        self.is_fresh = False
+        self.viewers = 0
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Listen while the block runs.
+
+        The block starts with the first snapshot, or without one after 1 s.
+        """
+        listening = asyncio.create_task(self._listen())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._changed.wait()
+        try:
+            yield
+        finally:
+            self.close()
+            listening.cancel()
+            await asyncio.wait([listening])
+
+    def close(self) -> None:
+        """End every stream."""
+        self._closed = True
+        self._wake()
+
+    async def wait_for(self, version: int) -> Snapshot | None:
+        """Return a snapshot of that version or a later one.
+
+        If there is none within 1 s, return None.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_SECONDS):
+                while self.is_fresh and self.snapshot:
+                    if self.snapshot.user_page.version >= version:
+                        return self.snapshot
+                    await self._changed.wait()
+        return None
+
+    async def stream(self, last_event_id: str, heartbeat: float) -> AsyncGenerator[Snapshot | None, None]:
+        """Yield the snapshots that the viewer does not have.
+
+        A slow viewer misses snapshots: only the newest one ever waits. None stands for a heartbeat:
+        it comes first, and after each `heartbeat` seconds without a snapshot.
+        """
+        self.viewers += 1
+        try:
+            is_known = self.snapshot and self.snapshot.event_id == last_event_id
+            sent = self.snapshot if is_known else None
+            yield None
+            while not self._closed:
+                if self.snapshot and self.snapshot is not sent:
+                    sent = self.snapshot
+                    yield sent
+                    continue
+                try:
+                    async with asyncio.timeout(heartbeat):
+                        await self._changed.wait()
+                except TimeoutError:
+                    yield None
+        finally:
+            self.viewers -= 1
+
+    async def _listen(self) -> None:
+        pause, is_logged = RECONNECT_SECONDS, False
+        while not self._closed:
+            try:
+                await self._listen_while_connected()
+            except Exception as error:  # whatever it was, the list must come back
+                if self.is_fresh:
+                    pause, is_logged = RECONNECT_SECONDS, False
+                if not is_logged and not self._closed:
+                    is_logged = True
+                    is_bug = not isinstance(error, psycopg.Error)
+                    logger.warning("The list is not live: %s", " ".join(str(error).split()), exc_info=is_bug)
+                if self.snapshot and (not self.is_fresh or isinstance(error, ResponseTimeoutError)):
+                    # Not after the first failure of another kind, which may last but a moment.
+                    self._publish(Snapshot(self.snapshot.user_page, self.read_at))
+            self.is_fresh = False
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (jitter)
+            pause = min(2 * pause, MAX_RECONNECT_SECONDS)
+
+    async def _listen_while_connected(self) -> None:
+        """Read the page at once, at changes, and now and then."""
+        async with await Connection.connect(self._conninfo, autocommit=True) as connection:
+            with self._database.response_deadline(connection):
+                await connection.execute("LISTEN roster")
+            while True:
+                with self._database.response_deadline(connection):
+                    user_page = await select_user_page(connection)
+                self.read_at = datetime.now(UTC)
+                self._publish(Snapshot(user_page, None))
+                self.is_fresh = True
+                await asyncio.sleep(REFRESH_SECONDS)
+                async for _ in connection.notifies(timeout=CHECK_SECONDS, stop_after=1):
+                    pass
+
+    def _publish(self, new: Snapshot) -> None:
+        old = self.snapshot
+        if old and (old.user_page, old.away_since) == (new.user_page, new.away_since):
+            return
+        self.snapshot = new
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

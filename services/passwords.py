@@ -1,0 +1,161 @@
+"""Passwords: which are allowed, and hashing them."""
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+import argon2
+from argon2.exceptions import InvalidHashError, VerificationError
+from precis_i18n import get_profile
+from zxcvbn import zxcvbn
+
+from services.usernames import Username
+from services.validation import REPLACEMENT_CHARACTER, ValidationError
+
+MAX_LENGTH = 256  # NIST SP 800-63B-4 asks for at least 64
+MAX_TYPED_LENGTH = 4 * MAX_LENGTH  # letters may still come with separate accents
+MIN_SCORE = 3  # of zxcvbn's 0 to 4: 10^8 guesses and more
+
+# zxcvbn's time grows steeply with the length: 2 s for 72 hostile characters, 0.3 s for 24, 0.04 s
+# for 16, all of it under the GIL. A longer password may be stronger than its beginning, never weaker.
+SCORED_LENGTH = 16
+
+T = TypeVar("T")
+
+_opaque_string = get_profile("OpaqueString")
+
+
+class BusyError(Exception):
+    """Too many passwords are waiting to be hashed."""
+
+
+def normalize_password(text: str, field: str = "password") -> str:
+    """Return the form to hash (RFC 8265 OpaqueString).
+
+    Raises ValidationError for `field` unless it has 1 to 256 characters, all of them visible ones
+    or spaces.
+    """
+    if not text:
+        raise ValidationError(field, "Enter a password.")
+    if REPLACEMENT_CHARACTER in text:
+        raise ValidationError(field, "This password did not arrive as text: type it again.")
+    too_long = ValidationError(
+        field, "Choose a shorter password: at most %(most)s characters.", most=MAX_LENGTH
+    )
+    if len(text) > MAX_TYPED_LENGTH:
+        raise too_long
+    try:
+        password = str(_opaque_string.enforce(text))
+    except UnicodeEncodeError:
+        raise ValidationError(field, "This password holds an invisible character: type it by hand.") from None
+    if len(password) > MAX_LENGTH:
+        raise too_long
+    return password
+
+
+def validate_password(text: str, username: Username, min_length: int, field: str = "password") -> str:
+    """Return a new password in the form to hash.
+
+    Raises ValidationError for `field` unless it has `min_length` to 256 code points and zxcvbn,
+    which knows the user name, scores it 3 or more. Takes up to 0.05 s: call it off the event loop.
+    """
+    password = normalize_password(text, field)
+    if len(password) < min_length:
+        raise ValidationError(
+            field, "Choose a longer password: at least %(least)s characters.", least=min_length
+        )
+    scored = zxcvbn(password[:SCORED_LENGTH], user_inputs=[username.shown, username.key])
+    if scored["score"] < MIN_SCORE:
+        feedback = scored["feedback"]
+        advice = filter(None, [feedback["warning"], *feedback["suggestions"]])
+        raise ValidationError(field, "This password is easy to guess.", *advice)
+    return password
+
+
+class PasswordHasher:
+    """Checks and hashes passwords in threads of its own.
+
+    Argon2id with 19 MiB, 2 passes and 1 lane, as the OWASP Password Storage Cheat Sheet advises.
+    At most `QUEUE_LENGTH` passwords are being hashed or waiting, none for more than
+    `queue_seconds`. Hashing releases the GIL. Every method raises BusyError if the queue is full
+    or slow.
+    """
+
+    QUEUE_LENGTH = 256
+    QUEUE_SECONDS = 10.0  # a full queue takes 4 s on two cores, longer on a small server
+
+    def __init__(self, min_length: int, queue_seconds: float = QUEUE_SECONDS) -> None:
+        self._min_length = min_length
+        self._queue_seconds = queue_seconds
+        self._hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+        self._dummy_hash = self._hasher.hash(secrets.token_urlsafe())
+        self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="password-hasher")
+        self._queued = 0
+
+    async def hash_validated(self, password: str, username: Username, field: str = "password") -> str:
+        """Return the hash of a new password.
+
+        Raises ValidationError if it is not allowed; see `validate_password`.
+        """
+        return await self._run(
+            lambda: self._hasher.hash(validate_password(password, username, self._min_length, field))
+        )
+
+    async def hash(self, password: str) -> str:
+        """Return the hash of a password that is in use, weak or not."""
+        return await self._run(lambda: self._hasher.hash(_normalize_leniently(password)))
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Return whether the hash is of this password.
+
+        Without a hash that is False, after the same time.
+        """
+        return await self._run(lambda: self._verify(_normalize_leniently(password), password_hash))
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Return whether the hash has other parameters than today's."""
+        return self._hasher.check_needs_rehash(password_hash)
+
+    def close(self) -> None:
+        """End the threads; passwords that still wait are dropped."""
+        self._threads.shutdown(cancel_futures=True)
+
+    def _verify(self, password: str, password_hash: str | None) -> bool:
+        try:
+            return self._hasher.verify(password_hash or self._dummy_hash, password) and bool(password_hash)
+        except (InvalidHashError, UnicodeEncodeError):  # text that is no hash
+            return self._verify(password, None)
+        except VerificationError:
+            return False
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._queued >= self.QUEUE_LENGTH:
+            raise BusyError
+        deadline = time.monotonic() + self._queue_seconds
+
+        def run_in_time() -> T:
+            if time.monotonic() > deadline:
+                raise BusyError
+            return work()
+
+        self._queued += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, run_in_time)
+        finally:
+            self._queued -= 1
+
+
+def _normalize_leniently(password: str) -> str:
+    """Return the form that was hashed.
+
+    A password that has no such form was never hashed; any text stands for it.
+    """
+    with suppress(UnicodeEncodeError):
+        if len(password) <= MAX_TYPED_LENGTH:
+            return str(_opaque_string.enforce(password))
+    return password.encode(errors="replace").decode()

@@ -1,0 +1,65 @@
+"""The signals that ask the process to stop.
+
+A signal only sets an event, or cancels a task at an `await`. It interrupts nothing else.
+"""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class StopSignal:
+    """Waits for the first SIGINT, SIGTERM or SIGHUP.
+
+    Create it in the running event loop.
+
+    A handler that raises may do so on any line, for example between the start of a child process
+    and the line that keeps it. This one only tells the event loop, which acts between two steps.
+    """
+
+    def __init__(self) -> None:
+        self._requested = asyncio.Event()
+        self._cancellable: asyncio.Task[object] | None = None
+        self._loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # nohup asks for that
+            signal.signal(number, self._handle)
+
+    async def wait(self) -> None:
+        """Wait for the first signal."""
+        await self._requested.wait()
+
+    @contextmanager
+    def cancels_task(self) -> Iterator[None]:
+        """Let a signal cancel the current task at an `await`.
+
+        That holds for the block, and for the first signal only.
+        """
+        if self._requested.is_set():
+            raise asyncio.CancelledError
+        self._cancellable = asyncio.current_task()
+        try:
+            yield
+        finally:
+            self._cancellable = None
+
+    def _handle(self, *_: object) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._request)
+
+    def _request(self) -> None:
+        if self._cancellable and not self._requested.is_set():
+            self._cancellable.cancel()
+        self._requested.set()
+
+
+def block_stop_signals() -> None:
+    """Let no signal change the exit status any more.
+
+    Python restores the default handlers as it ends. Call this when no other thread runs.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)

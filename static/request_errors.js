@@ -1,0 +1,35 @@
+// Shows a message when a request fails: hx-status cannot handle a request without any response,
+// and it cannot tell a proxy's error page, which must not be swapped in, from a response of Roster.
+const offlineMessage = () => htmx.find("#offline-message").content.textContent.trim();
+
+// Runs by itself while somebody types, so its failure is not shown.
+const isUsernameCheck = ({ target }) => target.id === "username";
+
+const showRequestError = (event) => {
+  if (isEventStream(event)) showConnected(false);
+  if (isEventStream(event) || isUsernameCheck(event)) return;
+  const section = event.target.closest?.("#register, #account");
+  htmx.find(section ? `#${section.id}-message` : "#notice").textContent = offlineMessage();
+};
+
+htmx.on("htmx:error", showRequestError);
+
+htmx.on("htmx:before:response", (event) => {
+  const { status, headers } = event.detail.ctx.response;
+  if (status < 400) return;
+  // web/cache_headers.py puts it there.
+  const isFromRoster = headers.get("Vary")?.includes("HX-Request");
+  const isIgnored = isEventStream(event) || (isUsernameCheck(event) && status >= 500);
+  if (isFromRoster && !isIgnored) return;
+  event.preventDefault();
+  showRequestError(event);
+});
+
+// The notice disappears with the next request, or when the connection is back.
+htmx.on("htmx:before:request", (event) => {
+  if (!isEventStream(event)) htmx.find("#notice").textContent = "";
+});
+htmx.on("htmx:sse:after:connection", () => {
+  const notice = htmx.find("#notice");
+  if (notice.textContent === offlineMessage()) notice.textContent = "";
+});

@@ -1,0 +1,347 @@
+"""What tests share: constants, an HTTP client, HTML queries, people on the list, and running servers."""
+
+import asyncio
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import httpx
+import hypercorn.asyncio
+import psutil
+import psycopg
+from bs4 import BeautifulSoup
+from hypercorn.config import Config
+from psycopg.conninfo import make_conninfo
+from quart import Quart
+
+from services import postgres_server
+from web.forms import FORM_TYPE
+from web.request_context import get_services
+
+ROOT = Path(__file__).parent.parent
+PASSWORD = "violet-otter-lamp-39"
+OTHER_PASSWORD = "amber-heron-kite-52"
+FORM = {"username": "zoe", "password": PASSWORD}
+HTMX = {"HX-Request": "true"}
+FORM_HEADERS = {"Content-Type": FORM_TYPE}  # for a body that no browser would send
+
+
+def http_client(app: Quart, *, htmx: bool = False, scheme: str = "http") -> httpx.AsyncClient:
+    """Return a client of an application in this process, with a cookie jar of its own."""
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(cast("Any", app)),  # the same protocol, typed more strictly
+        base_url=f"{scheme}://roster.test",
+        headers=HTMX if htmx else {},
+    )
+
+
+def parse_html(response: httpx.Response | str) -> BeautifulSoup:
+    """Return a page or a fragment, to be queried with `select` and `select_one`."""
+    return BeautifulSoup(response if isinstance(response, str) else response.text, "html5lib")
+
+
+def text_of(response: httpx.Response | str, selector: str) -> str:
+    """Return the text of the one element, without spaces around it.
+
+    In a fragment it may also be the `hx-partial` that replaces the element of that id.
+    """
+    soup = parse_html(response)
+    [found] = soup.select(selector) or soup.select(f'hx-partial[hx-target="{selector}"]')
+    return found.get_text().strip()
+
+
+def names_in(response: httpx.Response | str) -> list[str]:
+    """Return the user names on the list of a page or fragment, from its top."""
+    return [name.get_text() for name in parse_html(response).select("li bdi")]
+
+
+def account_message(response: httpx.Response | str) -> str:
+    """Return what is said of the account: what was done, or by a field why it was not; "" for nothing."""
+    found = parse_html(response).select(
+        '#account-message, hx-partial[hx-target="#account-message"], #account-panel .error'
+    )
+    return " ".join(filter(None, (element.get_text().strip() for element in found)))
+
+
+async def register(client: httpx.AsyncClient, username: str = "zoe") -> httpx.Response:
+    return await client.post("/register", data={"username": username, "password": PASSWORD})
+
+
+async def sign_in(
+    client: httpx.AsyncClient, username: str = "zoe", password: str = PASSWORD
+) -> httpx.Response:
+    return await client.post("/sign-in", data={"username": username, "password": password})
+
+
+async def is_signed_in(client: httpx.AsyncClient) -> bool:
+    page = await client.get("/", params={"q": ""}, headers={"HX-Request": ""})
+    return bool(parse_html(page).select("#sign-out"))
+
+
+@contextmanager
+def new_database(server_url: str, template: str = "template0") -> Iterator[str]:
+    name = f"roster_test_{uuid4().hex}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} ENCODING UTF8 TEMPLATE {template} STRATEGY file_copy")
+        yield make_conninfo(server_url, dbname=name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def add_users(psql: psycopg.Connection, count: int, prefix: str = "user") -> None:
+    psql.execute(
+        """
+        INSERT INTO users (username, username_key, password_hash)
+        SELECT name, name, 'no hash' FROM generate_series(1, %s) AS n, concat(%s::text, n) AS name
+        ORDER BY n
+        """,
+        [count, prefix],
+    )
+
+
+def usernames(psql: psycopg.Connection) -> list[str]:
+    """Return the names of all users, in the order in which they registered."""
+    return [name for (name,) in psql.execute("SELECT username FROM users ORDER BY id")]
+
+
+def count_sessions(psql: psycopg.Connection) -> int:
+    return psql.execute("SELECT FROM sessions").rowcount
+
+
+def is_blocking(psql: psycopg.Connection) -> bool:
+    """Return whether another connection waits for a lock that psql's transaction holds."""
+    waiting = psql.execute(
+        "SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+    )
+    return bool(waiting.rowcount)
+
+
+def terminate_others(psql: psycopg.Connection) -> None:
+    """End every other connection to the database, as a restart would, and wait until they have ended."""
+    psql.execute(
+        """
+        SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()
+        """
+    )
+
+
+def waits_for_lock(psql: psycopg.Connection) -> bool:
+    """Return whether a statement of another connection to the database waits for a lock."""
+    psql.execute("SELECT pg_stat_clear_snapshot()")  # a transaction would see its first look again
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return bool(psql.execute(waiting).rowcount)
+
+
+async def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait for what another process or task brings about."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def wait_for_list(client: httpx.AsyncClient, username: str) -> None:
+    """Wait until the page shows somebody whom psql has inserted, for which it may take 0.1 s."""
+    async with asyncio.timeout(30):
+        while username not in names_in(await client.get("/")):
+            await asyncio.sleep(0.02)
+
+
+@dataclass
+class Server:
+    """A `serve.py` process that serves, and what it printed."""
+
+    process: subprocess.Popen[str]
+    url: str
+    database: str
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+    def stderr(self) -> str:
+        """Return what it has written, once it has ended."""
+        assert self.process.stderr
+        return self.process.stderr.read()
+
+
+StartServer = Callable[..., Server]
+
+
+@contextmanager
+def running(folder: Path, **settings: str) -> Iterator[Server]:
+    """Run `serve.py` as a process of its own, on a free port and with its data in `folder`."""
+    process = start_process(folder, **settings)
+    try:
+        assert process.stdout
+        assert process.stderr
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        lines = dict(text.strip().split(": ", 1) for text in (line, process.stdout.readline()))
+        yield Server(process, lines["Roster"], lines["Database"])
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
+
+
+def start_process(folder: Path, *, tuning: str = "", **settings: str) -> subprocess.Popen[str]:
+    """Start `serve.py`; `tuning` is code that changes its constants first."""
+    program = f"import serve; {tuning}; serve.main()"
+    defaults = {"BIND": "127.0.0.1:0", "DATA_DIR": str(folder / "data"), "RATE_LIMITS": "off"}
+    return subprocess.Popen(
+        [sys.executable, *(["-c", program] if tuning else [str(ROOT / "serve.py")])],
+        cwd=ROOT if tuning else folder,
+        env=os.environ | defaults | settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_cli(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, ROOT / "cli.py", *arguments],
+        cwd=folder,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def replace_binaries(folder: Path, **scripts: str) -> Path:
+    """Return a folder in which shell scripts stand for binaries of the embedded PostgreSQL.
+
+    The scripts run in `folder`, may write there, and reach the real binary as "$real".
+    """
+    folder.mkdir()
+    folder.chmod(0o777)
+    for name in ("initdb", "postgres"):
+        script = folder / name
+        real = postgres_server.BINARIES / name
+        text = scripts.get(name, 'exec "$real" "$@"')
+        script.write_text(
+            f"#!/bin/sh\nreal={shlex.quote(str(real))}\ncd {shlex.quote(str(folder))}\n{text}\n"
+        )
+        script.chmod(0o755)
+    return folder
+
+
+def use_binaries(folder: Path) -> str:
+    """Return the tuning with which a `serve.py` process takes binaries from there."""
+    name = "services.postgres_server"
+    return f"import pathlib, {name}; {name}.BINARIES = pathlib.Path({str(folder)!r})"
+
+
+def postmaster(folder: Path) -> psutil.Process:
+    """Return the embedded PostgreSQL whose data is in `folder`."""
+    return psutil.Process(int((folder / "postgres" / "postmaster.pid").read_text().split()[0]))
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Return whether it runs; where nobody reaps orphans an ended one stays as a zombie."""
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Return what runs in a folder or has it on its command line: all of PostgreSQL on that data."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            arguments = process.cmdline()
+            if any(str(folder) in each for each in arguments) or Path(process.cwd()).is_relative_to(folder):
+                found.append(process)
+    return [process for process in found if is_alive(process)]
+
+
+@asynccontextmanager
+async def serving(app: Quart) -> AsyncIterator[str]:
+    """Serve an application in this process over real connections; yield its URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.loglevel = "WARNING"
+    stop = asyncio.Event()
+
+    async def shutdown_trigger() -> None:
+        await stop.wait()
+        get_services(app).live_list.close()
+
+    server = asyncio.create_task(hypercorn.asyncio.serve(app, config, shutdown_trigger=shutdown_trigger))
+    yield f"http://127.0.0.1:{port}"
+    stop.set()
+    await server
+
+
+@dataclass(frozen=True)
+class Event:
+    """A Server-Sent Event."""
+
+    id: str
+    data: str
+
+    @property
+    def names(self) -> list[str]:
+        return names_in(self.data)
+
+    @property
+    def total(self) -> int:
+        return int(text_of(self.data, "#count").replace(",", ""))
+
+
+class Viewer:
+    """An open page: follows `/live` of a running Roster."""
+
+    def __init__(self, lines: AsyncIterator[str]) -> None:
+        self._lines = lines
+
+    async def next(self, seconds: float = 30) -> Event | None:
+        """Return the next event, None for a comment."""
+        async with asyncio.timeout(seconds):
+            event_id, data = None, []
+            async for line in self._lines:
+                if line == ":":
+                    return None
+                if not line and event_id is not None:
+                    return Event(event_id, "\n".join(data))
+                name, _, value = line.partition(": ")
+                if name == "data":
+                    data.append(value)
+                elif name == "id":
+                    event_id = value
+        message = "the stream ended"
+        raise EOFError(message)
+
+    async def wait_for(self, total: int) -> Event:
+        """Return the first event with that number of people."""
+        while not ((event := await self.next()) and event.total == total):
+            pass
+        return event
+
+
+@asynccontextmanager
+async def viewing(url: str, last_event_id: str | None = None) -> AsyncIterator[Viewer]:
+    headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
+    async with (
+        httpx.AsyncClient(timeout=None) as client,  # noqa: S113 (a stream has no end)
+        client.stream("GET", f"{url}/live", headers=headers) as response,
+    ):
+        assert response.status_code == 200
+        viewer = Viewer(response.aiter_lines())
+        assert await viewer.next() is None
+        yield viewer

@@ -1,0 +1,183 @@
+"""Every state of the page, for tests that look at what all of them have in common."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import httpx
+import psycopg
+from quart import Quart
+
+from queries.user_list import UserPage
+from services.live_list import Snapshot
+from tests.helpers import (
+    FORM_HEADERS,
+    HTMX,
+    OTHER_PASSWORD,
+    PASSWORD,
+    add_users,
+    http_client,
+    parse_html,
+)
+from web.i18n import Locale, force_locale
+from web.request_context import get_services
+from web.urls import build_url
+
+QUERIES = "", "q=USER1", "q=user", "q=nobody", "q=%3Cb%3E%26%22", "before=x"
+REFUSED_NAMES = (
+    "user1",
+    "",
+    "a b",
+    "a/b",
+    "admin",
+    "q\u0301\u0302\u0303\u0304",
+    "pаypal",
+    "x" * 33,
+    "אa1",
+    "\ufffd",
+)
+REFUSED_PASSWORDS = (
+    "",
+    "short",
+    "password",
+    "1234567",
+    "zoezoezoe",
+    "qwertyuiop",
+    "x" * 257,
+    "a\u200bb",
+    "\ufffd",
+)
+
+
+@dataclass(frozen=True)
+class PageState:
+    """What came back for a request: a whole page, or a fragment."""
+
+    name: str
+    status: int
+    text: str
+    is_page: bool
+
+
+async def collect_states(app: Quart, psql: psycopg.Connection, locale: Locale) -> list[PageState]:
+    """Return every state of the page, whole and in fragments, in a locale. Starts with an empty list."""
+    states = []
+    for htmx in (False, True):
+        psql.execute("TRUNCATE users")
+        visitor = Visitor(app, locale, htmx=htmx)
+        await visitor.read(psql)
+        await visitor.register()
+        await visitor.use_an_account()
+        await visitor.cause_errors()
+        states += visitor.states
+    snapshot = Snapshot(UserPage(version=1, total=0, users=[]), away_since=datetime.now(UTC))
+    away = await get_services(app).snapshot_renderer.render(snapshot, locale)
+    return [
+        *states,
+        PageState("away", 200, away.page, is_page=True),
+        PageState("away, HTMX", 200, away.list_update, is_page=False),
+    ]
+
+
+class Visitor:
+    """A browser in a locale, with HTMX or without, that keeps what comes back."""
+
+    def __init__(self, app: Quart, locale: Locale, *, htmx: bool) -> None:
+        self._app = app
+        self._client = http_client(app)
+        self._locale = locale
+        self._htmx = htmx
+        self.states: list[PageState] = []
+
+    async def get(self, path: str, *, htmx: bool | None = None) -> PageState:
+        return await self._send("GET", path, htmx=self._htmx if htmx is None else htmx)
+
+    async def get_page(self) -> PageState:
+        return await self.get("/", htmx=False)
+
+    async def post(self, path: str, headers: dict[str, str] | None = None, **form: str) -> PageState:
+        return await self._send("POST", path, headers, form, htmx=self._htmx)
+
+    async def read(self, psql: psycopg.Connection) -> None:
+        await self.get_page()
+        await self.get("/users")
+        add_users(psql, 60)
+        await self.get("/share")
+        for query in QUERIES:
+            state = await self.get(f"/users?{query}" if self._htmx else f"/?{query}")
+            if links := parse_html(state.text).select("a[rel=next]"):
+                await self.get(str(links[0]["hx-get" if self._htmx else "href"]))
+
+    async def register(self) -> None:
+        for username in (*REFUSED_NAMES, "zoe"):
+            await self.post("/register", username=username, password=PASSWORD)
+            await self.get(f"/register/check?username={username}x", htmx=True)
+            await self.get(f"/register/check?username={username}", htmx=True)
+        await self.get("/?registered=zoe", htmx=False)
+        for password in REFUSED_PASSWORDS:
+            await self.post("/register", username="Anna", password=password)
+
+    async def use_an_account(self) -> None:
+        await self.post("/sign-in", username="zoe", password=OTHER_PASSWORD)
+        await self.post("/sign-in", username="zoe", password=PASSWORD)
+        await self.get_page()
+        await self.get_page()
+        await self.get("/users?q=zoe")
+        await self.post("/register", username="Änne", password=PASSWORD)
+        await self.get("/?registered=Änne", htmx=False)
+        for current, new in (
+            (OTHER_PASSWORD, OTHER_PASSWORD),
+            (PASSWORD, "password"),
+            (PASSWORD, OTHER_PASSWORD),
+        ):
+            await self.post("/account/password", current_password=current, new_password=new)
+        await self.get_page()
+        await self.post("/account/sign-out-everywhere")
+        await self.get_page()
+        await self.post("/account/delete", password=OTHER_PASSWORD)
+        await self.post("/sign-in", username="zoe", password=OTHER_PASSWORD)
+        await self.post("/sign-out")
+        await self.get_page()
+        await self.post("/sign-in", username="zoe", password=OTHER_PASSWORD)
+        await self.post("/account/delete", password=PASSWORD)
+        await self.post("/account/delete", password=OTHER_PASSWORD)
+        await self.get_page()
+
+    async def cause_errors(self) -> None:
+        await self.get("/nowhere")
+        await self.get("/register")
+        await self.post("/register", {"Sec-Fetch-Site": "cross-site"}, username="x")
+        await self.post("/register", {"Content-Type": "text/plain"}, username="x")
+        await self.post("/register", username="x" * 20_000)
+        services = get_services(self._app)
+        limited = replace(services.settings, rate_limits=True)
+        self._app.extensions["services"] = replace(services, settings=limited)
+        while (await self.post("/register")).status != httpx.codes.TOO_MANY_REQUESTS:
+            self.states.pop()
+        self._app.extensions["services"] = services
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        form: dict[str, str] | None = None,
+        *,
+        htmx: bool,
+    ) -> PageState:
+        with force_locale(self._locale):
+            chosen = "" if "lang=" in path else build_url("").replace("?", "&" if "?" in path else "?")
+        response = await self._client.request(
+            method,
+            path + chosen,
+            headers={"Accept-Language": self._locale.language}
+            | (FORM_HEADERS if form is not None else {})
+            | (HTMX if htmx else {})
+            | (headers or {}),
+            data=form,
+        )
+        fields = {name: value[:20] for name, value in (form or {}).items()}
+        name = f"{method} {path} {fields or ''} {'HTMX' if htmx else ''}"
+        state = PageState(name.strip(), response.status_code, response.text, is_page=not htmx)
+        if state.status != httpx.codes.SEE_OTHER:
+            self.states.append(state)
+        return state

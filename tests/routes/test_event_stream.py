@@ -1,0 +1,200 @@
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import psycopg
+import pytest
+import pytest_asyncio
+from quart import Quart
+
+from app import create_app
+from routes.event_stream import HEARTBEAT, HEARTBEAT_SECONDS
+from settings import Settings
+from tests.helpers import (
+    FORM,
+    HTMX,
+    ROOT,
+    StartServer,
+    add_users,
+    parse_html,
+    register,
+    serving,
+    viewing,
+    wait_until,
+)
+from web.request_context import get_services
+
+
+@pytest.fixture
+def live_app(database_url: str) -> Quart:
+    return create_app(Settings(database_url=database_url))
+
+
+@pytest_asyncio.fixture
+async def url(live_app: Quart) -> AsyncIterator[str]:
+    """The URL of a Roster in this process, reached over real connections."""
+    async with serving(live_app) as url:
+        yield url
+
+
+async def test_the_list_comes_first_and_then_every_change(url: str, psql: psycopg.Connection) -> None:
+    add_users(psql, 2)
+    async with viewing(url) as viewer:
+        assert (await viewer.wait_for(2)).names == ["user2", "user1"]
+        add_users(psql, 1, "psql")
+        assert (await viewer.wait_for(3)).names == ["psql1", "user2", "user1"]
+        psql.execute("DELETE FROM users WHERE username = 'user2'")
+        assert (await viewer.wait_for(2)).names == ["psql1", "user1"]
+        async with httpx.AsyncClient(base_url=url) as client:
+            await register(client)
+        assert (await viewer.wait_for(3)).names == ["zoe", "psql1", "user1"]
+        psql.execute("TRUNCATE users")
+        event = await viewer.wait_for(0)
+        assert (event.id, event.names) == ("5", [])
+
+
+async def test_a_change_on_one_process_is_seen_on_the_other(serve: StartServer, database_url: str) -> None:
+    one, other = serve(DATABASE_URL=database_url), serve(DATABASE_URL=database_url)
+    async with viewing(one.url) as viewer, httpx.AsyncClient() as client:
+        assert (await client.post(f"{other.url}/register", data=FORM)).status_code == 303
+        assert (await viewer.wait_for(1)).names == ["zoe"]
+
+
+@pytest.mark.parametrize("last_event_id", ["1", "0", "-1", "nonsense", "9" * 500, ""])
+async def test_a_viewer_with_another_version_gets_the_current_one(
+    url: str, psql: psycopg.Connection, last_event_id: str
+) -> None:
+    add_users(psql, 1)
+    add_users(psql, 1, "more")
+    async with viewing(url) as viewer:
+        await viewer.wait_for(2)
+    async with viewing(url, last_event_id) as viewer:
+        event = await viewer.next()
+        assert event
+        assert (event.id, event.names) == ("2", ["more1", "user1"])
+
+
+async def test_a_viewer_with_the_current_version_gets_the_next_one(
+    url: str, psql: psycopg.Connection
+) -> None:
+    add_users(psql, 1)
+    async with viewing(url) as viewer:
+        await viewer.wait_for(1)
+    async with viewing(url, "1") as viewer:
+        add_users(psql, 1, "more")
+        event = await viewer.next()
+        assert event
+        assert event.id == "2"
+
+
+async def test_a_new_page_is_not_sent_its_own_version(url: str, psql: psycopg.Connection) -> None:
+    add_users(psql, 1)
+    async with viewing(url) as viewer, httpx.AsyncClient(base_url=url) as client:
+        await viewer.wait_for(1)
+        [element] = parse_html(await client.get("/")).select("#event-stream")
+        async with client.stream("GET", str(element["hx-sse:connect"])) as response:
+            chunks = response.aiter_bytes()
+            assert await anext(chunks) == HEARTBEAT
+            add_users(psql, 1, "more")
+            assert (await anext(chunks)).startswith(b"id: 2\n")
+
+
+async def test_the_last_event_id_counts_more_than_the_version_in_the_url(
+    url: str, psql: psycopg.Connection
+) -> None:
+    add_users(psql, 1)
+    async with viewing(url) as viewer:
+        await viewer.wait_for(1)
+    headers = {"Last-Event-ID": "0"}
+    async with (
+        httpx.AsyncClient(base_url=url) as client,
+        client.stream("GET", "/live?version=1", headers=headers) as response,
+    ):
+        chunks = response.aiter_bytes()
+        assert await anext(chunks) == HEARTBEAT
+        assert (await anext(chunks)).startswith(b"id: 1\n")
+
+
+async def test_events_speak_the_language_of_the_page(url: str) -> None:
+    async with (
+        httpx.AsyncClient(base_url=url, headers={"Accept-Language": "zh"}) as client,
+        client.stream("GET", "/live") as response,
+    ):
+        chunks = response.aiter_text()
+        await anext(chunks)
+        page = await client.get("/")
+        [link] = parse_html(await anext(chunks)).select('[hx-target="#to-newest"] a')
+        assert parse_html(page).select('html[lang="zh-Hans"]')
+        assert link.get_text().isascii() is False
+
+
+async def test_proxies_and_caches_are_told_to_pass_events_on(client: httpx.AsyncClient) -> None:
+    response = await client.head("/live")
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["Content-Type"].startswith("text/event-stream")
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["X-Accel-Buffering"] == "no"
+
+
+async def test_silence_is_filled_with_comments(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("routes.event_stream.HEARTBEAT_SECONDS", 0.05)
+    async with viewing(url) as viewer:
+        await viewer.wait_for(0)
+        assert [await viewer.next() for _ in range(3)] == [None] * 3
+
+
+async def test_a_stream_outlives_the_time_limit_of_other_responses(
+    live_app: Quart, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live_app.config["RESPONSE_TIMEOUT"] = 0.1
+    monkeypatch.setattr("routes.event_stream.HEARTBEAT_SECONDS", 0.05)
+    async with viewing(url) as viewer:
+        await viewer.wait_for(0)
+        assert [await viewer.next() for _ in range(10)] == [None] * 10
+
+
+def test_a_comment_is_also_an_event_that_the_page_can_notice() -> None:
+    # static/hx-sse.min.js drops what has neither data nor a name, and swaps what has no name.
+    lines = HEARTBEAT.decode().split("\n")
+    assert ":" in lines
+    assert [line for line in lines if re.fullmatch("event: .+", line)]
+    assert not [line for line in lines if line.startswith(("data", "id"))]
+    assert HEARTBEAT.endswith(b"\n\n")
+
+
+def test_the_page_waits_for_two_comments_before_it_reconnects() -> None:
+    script = (ROOT / "static" / "event_stream.js").read_text()
+    found = re.search("SILENCE_LIMIT = ([0-9_]+);", script)
+    assert found
+    assert int(found[1]) > 2 * HEARTBEAT_SECONDS * 1000
+
+
+async def test_viewers_that_close_at_once_leave_nothing_behind(live_app: Quart, url: str) -> None:
+    live_list = get_services(live_app).live_list
+    async with viewing(url):
+        pass
+    await wait_until(lambda: live_list.viewers == 0)
+    port = int(url.rpartition(":")[2])
+    before = len(asyncio.all_tasks())
+    for is_answered in (False, True):
+        for _ in range(50):
+            with socket.create_connection(("127.0.0.1", port)) as hasty:
+                hasty.sendall(b"GET /live HTTP/1.1\r\nHost: roster\r\n\r\n")
+                if is_answered:
+                    await wait_until(lambda: live_list.viewers > 0)
+                await asyncio.sleep(0)
+    await wait_until(lambda: len(asyncio.all_tasks()) <= before)
+    assert live_list.viewers == 0
+
+
+async def test_a_viewer_more_than_allowed_is_asked_to_come_back(database_url: str) -> None:
+    app = create_app(Settings(database_url=database_url, max_viewers=1))
+    async with serving(app) as url, httpx.AsyncClient() as client:
+        async with viewing(url):
+            refused = await client.get(f"{url}/live", headers=HTMX)
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+        await wait_until(lambda: get_services(app).live_list.viewers == 0)
+        async with viewing(url):
+            pass

@@ -1,0 +1,483 @@
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from db import Connection, Database
+from queries.user_list import UserPage, select_user_page
+from services.live_list import LiveList, Snapshot
+from tests.helpers import add_users, terminate_others, wait_until
+
+HOUR = 3600.0
+SECONDS = 30  # more than any of this may take
+
+
+def make_snapshot(version: int, away_since: datetime | None = None) -> Snapshot:
+    return Snapshot(UserPage(version=version, total=0, users=[]), away_since)
+
+
+@pytest.fixture
+def live_list(database: Database, database_url: str) -> LiveList:
+    """A live list that is not running: it shows what the test says."""
+    return LiveList(database, database_url)
+
+
+@pytest.fixture(autouse=True)
+def long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing happen because of a clock, unless a test sets another pause."""
+    for name in "WAIT_SECONDS", "CHECK_SECONDS":
+        monkeypatch.setattr(f"services.live_list.{name}", HOUR)
+
+
+def replace_sleep(monkeypatch: pytest.MonkeyPatch, sleep: Callable[[float], Awaitable[None]]) -> None:
+    """Let the live list sleep in another way."""
+    monkeypatch.setattr("services.live_list.asyncio", SimpleNamespace(**(vars(asyncio) | {"sleep": sleep})))
+
+
+@asynccontextmanager
+async def deny_connections(psql: psycopg.Connection, server_url: str) -> AsyncIterator[None]:
+    """End all other connections to the database, and let nobody connect to it."""
+    name = psql.info.dbname
+    with psycopg.connect(server_url, autocommit=True) as operator:
+        operator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        terminate_others(psql)
+        yield
+        operator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+async def next_snapshot(stream: AsyncIterator[Snapshot | None]) -> Snapshot:
+    """Return the next snapshot of a stream, past its comments."""
+    async with asyncio.timeout(SECONDS):
+        while not (snapshot := await anext(stream)):
+            pass
+    return snapshot
+
+
+@pytest.mark.parametrize("present", [3, 4])
+async def test_a_version_that_is_there_already_is_returned_at_once(live_list: LiveList, present: int) -> None:
+    live_list.snapshot, live_list.is_fresh = make_snapshot(present), True
+    async with asyncio.timeout(SECONDS):
+        assert await live_list.wait_for(3) is live_list.snapshot
+
+
+async def test_a_version_is_returned_as_soon_as_it_is_there(
+    live_list: LiveList, psql: psycopg.Connection
+) -> None:
+    async with live_list.run():
+        waiting = [asyncio.create_task(live_list.wait_for(version)) for version in (1, 2)]
+        await asyncio.sleep(0)
+        add_users(psql, 1)
+        async with asyncio.timeout(SECONDS):
+            first = await waiting[0]
+        add_users(psql, 1, "more")
+        async with asyncio.timeout(SECONDS):
+            second = await waiting[1]
+    assert first
+    assert second
+    assert (first.user_page.version, second.user_page.version) == (1, 2)
+
+
+async def test_the_wait_for_a_version_ends_without_it(
+    live_list: LiveList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.live_list.WAIT_SECONDS", 0.01)
+    live_list.snapshot, live_list.is_fresh = make_snapshot(3), True
+    async with asyncio.timeout(SECONDS):
+        assert await live_list.wait_for(4) is None
+
+
+async def test_nobody_waits_for_a_list_that_is_not_fresh(live_list: LiveList) -> None:
+    live_list.snapshot = make_snapshot(3)
+    async with asyncio.timeout(SECONDS):
+        assert await live_list.wait_for(3) is None
+        assert await live_list.wait_for(4) is None
+
+
+async def test_a_stream_begins_with_a_comment_and_the_list(live_list: LiveList) -> None:
+    live_list.snapshot = make_snapshot(3)
+    async with asyncio.timeout(SECONDS), aclosing(live_list.stream("2", heartbeat=SECONDS)) as stream:
+        assert await anext(stream) is None
+        assert await anext(stream) is live_list.snapshot
+
+
+async def test_a_list_that_the_viewer_has_is_not_sent_again(live_list: LiveList) -> None:
+    live_list.snapshot = make_snapshot(3)
+    async with asyncio.timeout(SECONDS), aclosing(live_list.stream("3", heartbeat=0.01)) as stream:
+        assert [await anext(stream) for _ in range(3)] == [None] * 3
+        live_list.snapshot = make_snapshot(4)
+        assert await anext(stream) is live_list.snapshot
+        assert await anext(stream) is None
+
+
+async def test_a_new_viewer_gets_the_list_while_the_database_is_away(live_list: LiveList) -> None:
+    live_list.snapshot = make_snapshot(3, away_since=datetime.now(UTC))
+    assert live_list.snapshot.event_id == "away"
+    async with asyncio.timeout(SECONDS), aclosing(live_list.stream("", heartbeat=SECONDS)) as stream:
+        assert await anext(stream) is None
+        assert await anext(stream) is live_list.snapshot
+
+
+async def test_a_viewer_that_reconnects_after_an_outage_gets_the_list(live_list: LiveList) -> None:
+    live_list.snapshot = make_snapshot(3)
+    async with asyncio.timeout(SECONDS), aclosing(live_list.stream("away", heartbeat=SECONDS)) as stream:
+        assert await anext(stream) is None
+        assert await anext(stream) is live_list.snapshot
+
+
+async def test_a_slow_viewer_is_sent_only_the_newest_list(live_list: LiveList) -> None:
+    live_list.snapshot = make_snapshot(1)
+    async with asyncio.timeout(SECONDS), aclosing(live_list.stream("", heartbeat=SECONDS)) as stream:
+        await next_snapshot(stream)
+        live_list.snapshot = make_snapshot(2)
+        live_list.snapshot = make_snapshot(3)
+        assert await anext(stream) is live_list.snapshot
+
+
+async def test_silence_is_filled_with_heartbeats(live_list: LiveList) -> None:
+    live_list.snapshot = make_snapshot(1)
+    async with asyncio.timeout(SECONDS), aclosing(live_list.stream("", heartbeat=0.01)) as stream:
+        await next_snapshot(stream)
+        assert [await anext(stream) for _ in range(3)] == [None] * 3
+
+
+@pytest.mark.parametrize("received", [1, 2])
+async def test_a_stream_that_is_closed_is_no_longer_counted(live_list: LiveList, received: int) -> None:
+    live_list.snapshot = make_snapshot(1)
+    stream = live_list.stream("", heartbeat=SECONDS)
+    for _ in range(received):
+        await anext(stream)
+    assert live_list.viewers == 1
+    await stream.aclose()
+    assert live_list.viewers == 0
+
+
+async def test_a_stream_that_is_cancelled_is_no_longer_counted(live_list: LiveList) -> None:
+    async def follow() -> None:
+        async for _ in live_list.stream("", heartbeat=SECONDS):
+            pass
+
+    tasks = [asyncio.create_task(follow()) for _ in range(2)]
+    await wait_until(lambda: live_list.viewers == 2)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert live_list.viewers == 0
+
+
+async def test_closing_ends_streams_that_wait_and_new_ones(live_list: LiveList) -> None:
+    async with asyncio.timeout(SECONDS):
+        waiting = asyncio.create_task(anext(stream := live_list.stream("", heartbeat=SECONDS), "the end"))
+        assert await waiting is None
+        waiting = asyncio.create_task(anext(stream, "the end"))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        live_list.close()
+        assert await waiting == "the end"
+        assert [snapshot async for snapshot in live_list.stream("", heartbeat=SECONDS)] == [None]
+    assert live_list.viewers == 0
+
+
+async def test_it_starts_with_the_first_list(live_list: LiveList, psql: psycopg.Connection) -> None:
+    add_users(psql, 2)
+    async with live_list.run():
+        assert live_list.snapshot
+        assert [user.username for user in live_list.snapshot.user_page.users] == ["user2", "user1"]
+        assert live_list.snapshot.event_id == "1"
+        await wait_until(lambda: live_list.is_fresh)
+
+
+async def test_it_starts_without_a_database(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.live_list.WAIT_SECONDS", 0.01)
+    live_list = LiveList(database, f"host={tmp_path} dbname=x")
+    async with asyncio.timeout(SECONDS), live_list.run():
+        assert live_list.snapshot is None
+        assert not live_list.is_fresh
+
+
+async def test_its_end_ends_the_streams_and_the_connection(
+    database: Database, database_url: str, psql: psycopg.Connection
+) -> None:
+    live_list = LiveList(database, make_conninfo(database_url, application_name="listener"))
+
+    def listeners() -> int:
+        found = psql.execute("SELECT FROM pg_stat_activity WHERE application_name = 'listener'")
+        return found.rowcount
+
+    async with asyncio.timeout(SECONDS), live_list.run():
+        stream = live_list.stream("", heartbeat=SECONDS)
+        await next_snapshot(stream)
+        assert listeners() == 1
+    async with asyncio.timeout(SECONDS):
+        assert [snapshot async for snapshot in stream] == []
+    await wait_until(lambda: listeners() == 0)
+
+
+async def test_a_burst_of_changes_is_one_further_list(
+    live_list: LiveList, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: asyncio.Queue[float] = asyncio.Queue()
+    is_over = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        pauses.put_nowait(seconds)
+        await is_over.wait()
+
+    replace_sleep(monkeypatch, sleep)
+    async with (
+        asyncio.timeout(SECONDS),
+        live_list.run(),
+        aclosing(live_list.stream("", heartbeat=SECONDS)) as stream,
+    ):
+        assert (await next_snapshot(stream)).event_id == "0"
+        assert await pauses.get() == pytest.approx(0.1)
+        for number in range(300):
+            add_users(psql, 1, f"user{number}x")
+        is_over.set()
+        page = (await next_snapshot(stream)).user_page
+    assert (page.version, page.total) == (300, 300)
+    assert [user.username for user in page.users] == [f"user{number}x1" for number in range(299, 249, -1)]
+
+
+async def test_an_unchanged_list_is_read_again_but_not_sent_again(
+    live_list: LiveList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.live_list.CHECK_SECONDS", 0.01)
+    reads: list[UserPage] = []
+
+    async def read(connection: Connection) -> UserPage:
+        reads.append(await select_user_page(connection))
+        return reads[-1]
+
+    monkeypatch.setattr("services.live_list.select_user_page", read)
+    async with live_list.run():
+        first = live_list.snapshot
+        await wait_until(lambda: len(reads) >= 3)
+        assert first
+        assert live_list.snapshot is first
+
+
+async def test_a_change_without_a_notification_is_found(
+    live_list: LiveList, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.live_list.CHECK_SECONDS", 0.01)
+    async with live_list.run(), aclosing(live_list.stream("", heartbeat=SECONDS)) as stream:
+        assert (await next_snapshot(stream)).event_id == "0"
+        psql.execute("UPDATE roster SET version = 7")
+        assert (await next_snapshot(stream)).event_id == "7"
+
+
+async def test_changes_made_while_the_listener_was_cut_off_arrive(
+    live_list: LiveList, psql: psycopg.Connection
+) -> None:
+    async with live_list.run(), aclosing(live_list.stream("", heartbeat=SECONDS)) as stream:
+        assert (await next_snapshot(stream)).user_page.total == 0
+        for number in range(1, 4):
+            await wait_until(lambda: live_list.is_fresh)
+            terminate_others(psql)
+            add_users(psql, 1, f"user{number}x")
+            while (await next_snapshot(stream)).user_page.total != number:
+                pass
+
+
+async def test_while_the_database_is_away_the_last_list_says_since_when(
+    live_list: LiveList, psql: psycopg.Connection, server_url: str
+) -> None:
+    add_users(psql, 1)
+    async with live_list.run(), aclosing(live_list.stream("", heartbeat=SECONDS)) as stream:
+        present = await next_snapshot(stream)
+        read_at = live_list.read_at
+        async with deny_connections(psql, server_url):
+            away = await next_snapshot(stream)
+            assert (away.user_page, away.away_since) == (present.user_page, read_at)
+            assert (away.event_id, live_list.read_at, live_list.is_fresh) == ("away", read_at, False)
+        back = await next_snapshot(stream)
+        assert (back.user_page, back.away_since, back.event_id) == (present.user_page, None, "1")
+        assert live_list.read_at != read_at
+
+
+async def test_a_broken_connection_alone_is_not_reported_to_viewers(
+    live_list: LiveList, psql: psycopg.Connection
+) -> None:
+    async with live_list.run(), aclosing(live_list.stream("", heartbeat=SECONDS)) as stream:
+        await next_snapshot(stream)
+        await wait_until(lambda: live_list.is_fresh)
+        terminate_others(psql)
+        add_users(psql, 1)
+        following = await next_snapshot(stream)
+        assert (following.event_id, following.away_since) == ("1", None)
+
+
+async def test_a_database_that_stops_answering_is_reported_at_once(
+    database: Database, database_url: str, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.live_list.CHECK_SECONDS", 0.1)
+    monkeypatch.setattr("db.RESPONSE_SECONDS", 0.5)
+    async with proxy(database_url) as (proxy_url, freeze):
+        live_list = LiveList(database, proxy_url)
+        async with live_list.run(), aclosing(live_list.stream("", heartbeat=SECONDS)) as stream:
+            await next_snapshot(stream)
+            freeze()
+            assert (await next_snapshot(stream)).away_since
+            add_users(psql, 1)
+            while (await next_snapshot(stream)).user_page.total != 1:
+                pass
+
+
+@pytest.mark.parametrize(("jitter", "share"), [(max, 1.0), (min, 0.5)])
+async def test_pauses_between_connections_double_up_to_a_maximum(
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    jitter: Callable[[float, float], float],
+    share: float,
+) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr("services.live_list.WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(random, "uniform", jitter)
+    replace_sleep(monkeypatch, sleep)
+    async with LiveList(database, f"host={tmp_path} dbname=x").run():
+        await wait_until(lambda: len(pauses) >= 9)
+    expected = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5)
+    assert pauses[:9] == pytest.approx([share * pause for pause in expected])
+
+
+async def test_after_a_connection_the_pauses_begin_again(
+    live_list: LiveList, psql: psycopg.Connection, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh, pauses = 0.0625, []
+
+    async def sleep(seconds: float) -> None:
+        if seconds != refresh:
+            pauses.append(seconds)
+        await asyncio.sleep(0.01)
+
+    monkeypatch.setattr("services.live_list.REFRESH_SECONDS", refresh)
+    monkeypatch.setattr(random, "uniform", max)
+    replace_sleep(monkeypatch, sleep)
+    async with live_list.run():
+        await wait_until(lambda: live_list.is_fresh)
+        async with deny_connections(psql, server_url):
+            await wait_until(lambda: len(pauses) >= 3)
+        await wait_until(lambda: live_list.is_fresh)
+        before = len(pauses)
+        terminate_others(psql)
+        await wait_until(lambda: len(pauses) > before)
+    assert pauses[:3] == pytest.approx([0.1, 0.2, 0.4])
+    assert pauses[before] == pytest.approx(0.1)
+
+
+async def test_each_outage_is_logged_once(
+    live_list: LiveList,
+    psql: psycopg.Connection,
+    server_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("services.live_list.MAX_RECONNECT_SECONDS", 0.01)
+    pauses: list[float] = []
+
+    def jitter(low: float, high: float) -> float:
+        pauses.append(high)
+        return low
+
+    async def fail_and_recover() -> None:
+        await wait_until(lambda: live_list.is_fresh)
+        pauses.clear()
+        async with deny_connections(psql, server_url):
+            await wait_until(lambda: len(pauses) >= 4)
+        await wait_until(lambda: live_list.is_fresh)
+
+    monkeypatch.setattr(random, "uniform", jitter)
+    async with live_list.run():
+        for outage in (1, 2):
+            await fail_and_recover()
+            assert [record.message[:21] for record in caplog.records] == ["The list is not live:"] * outage
+            assert not any(record.exc_info for record in caplog.records)
+
+
+async def test_a_listener_that_never_connects_is_logged(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("services.live_list.WAIT_SECONDS", 0.01)
+    async with LiveList(database, f"host={tmp_path} dbname=x").run():
+        await wait_until(lambda: bool(caplog.records))
+    [record] = caplog.records
+    assert "The list is not live" in record.message
+    assert "\n" not in record.message
+
+
+async def test_a_bug_is_logged_with_its_traceback_and_the_list_comes_back(
+    live_list: LiveList,
+    psql: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    errors = [ValueError("a bug")]
+
+    async def read(connection: Connection) -> UserPage:
+        page = await select_user_page(connection)
+        if page.version and errors:
+            raise errors.pop()
+        return page
+
+    monkeypatch.setattr("services.live_list.select_user_page", read)
+    caplog.set_level(logging.WARNING)
+    async with live_list.run(), aclosing(live_list.stream("", heartbeat=SECONDS)) as stream:
+        await next_snapshot(stream)
+        add_users(psql, 1)
+        assert (await next_snapshot(stream)).event_id == "1"
+    [record] = caplog.records
+    assert record.exc_info
+
+
+@asynccontextmanager
+async def proxy(database_url: str) -> AsyncIterator[tuple[str, Callable[[], None]]]:
+    """Yield the address of a proxy to the database, and what makes its present connections go silent."""
+    target = conninfo_to_dict(database_url)
+    host, port = str(target["host"]), target.get("port", 5432)
+    is_frozen = [asyncio.Event()]
+    connections = set()
+
+    async def copy(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_frozen: asyncio.Event
+    ) -> None:
+        while data := await reader.read(65536):
+            if not is_frozen.is_set():
+                writer.write(data)
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(asyncio.current_task())
+        there_reader, there_writer = (
+            await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+            if host.startswith("/")
+            else await asyncio.open_connection(host, port)
+        )
+        frozen = is_frozen[-1]
+        with closing(writer), closing(there_writer), suppress(asyncio.CancelledError):
+            await asyncio.gather(copy(reader, there_writer, frozen), copy(there_reader, writer, frozen))
+
+    def freeze() -> None:
+        is_frozen[-1].set()
+        is_frozen.append(asyncio.Event())
+
+    async with await asyncio.start_server(connect, "127.0.0.1", 0) as server:
+        yield make_conninfo(database_url, host="127.0.0.1", port=server.sockets[0].getsockname()[1]), freeze
+    for connection in connections:
+        if connection:
+            connection.cancel()
+    await asyncio.gather(*filter(None, connections))

@@ -1,0 +1,44 @@
+import socket
+from ipaddress import IPv4Address
+from unittest.mock import Mock
+
+import pytest
+
+from services import share_origin
+from services.share_origin import lan_address
+
+
+@pytest.mark.parametrize(
+    ("own", "bind", "shared", "is_local_only"),
+    [
+        ("https://roster.example", "127.0.0.1", "https://roster.example", False),
+        ("http://192.0.2.7:8000", "0.0.0.0", "http://192.0.2.7:8000", False),
+        ("http://[2001:db8::7]:8000", "::", "http://[2001:db8::7]:8000", False),
+        ("http://127.0.0.1:8000", "127.0.0.1", "http://127.0.0.1:8000", True),
+        ("http://127.0.0.1:8000", "localhost", "http://127.0.0.1:8000", True),
+        ("http://localhost:8000", "::1", "http://localhost:8000", True),
+        ("http://[::1]:8000", "0.0.0.0", "http://192.0.2.7:9000", False),
+        ("http://localhost:8000", "0.0.0.0", "http://192.0.2.7:9000", False),
+        ("http://LOCALHOST:8000", "::", "http://192.0.2.7:9000", False),
+        ("http://127.0.0.9:8000", "192.0.2.7", "http://192.0.2.7:9000", False),
+    ],
+)
+def test_the_address_to_share_is_one_that_others_can_open(
+    monkeypatch: pytest.MonkeyPatch, own: str, bind: str, shared: str, *, is_local_only: bool
+) -> None:
+    monkeypatch.setattr(share_origin, "lan_address", lambda: "192.0.2.7")
+    assert share_origin.share_origin(own, (bind, 9000)) == (shared, is_local_only)
+
+
+def test_without_a_network_the_address_is_only_for_this_computer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(share_origin, "lan_address", lambda: "")
+    found = share_origin.share_origin("http://127.0.0.1:8000", ("0.0.0.0", 8000))
+    assert found == ("http://127.0.0.1:8000", True)
+
+
+def test_the_address_in_the_network_is_a_number_or_empty_without_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert lan_address() == "" or IPv4Address(lan_address())
+    monkeypatch.setattr(socket.socket, "connect", Mock(side_effect=OSError("no route")))
+    assert lan_address() == ""

@@ -1,0 +1,102 @@
+import asyncio
+import gc
+import gzip
+import weakref
+from datetime import UTC, datetime
+
+import brotli
+import pytest
+from quart import Quart, render_template
+
+from queries.user_list import UserPage
+from queries.users import User
+from services.live_list import Snapshot
+from tests.helpers import names_in, parse_html, text_of
+from web.i18n import Locale
+from web.rendered_snapshots import SnapshotRenderer
+from web.request_context import get_services
+
+ENGLISH, CHINESE = Locale("en"), Locale("zh")
+
+
+@pytest.fixture
+def renderer(app: Quart) -> SnapshotRenderer:
+    return get_services(app).snapshot_renderer
+
+
+def make_snapshot(version: int = 1, *names: str, away_since: datetime | None = None) -> Snapshot:
+    now = datetime.now(UTC)
+    users = [User(number, name, now) for number, name in enumerate(names, 1)]
+    return Snapshot(UserPage(version, len(users), users), away_since)
+
+
+async def test_a_snapshot_is_rendered_once_for_each_locale(
+    renderer: SnapshotRenderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    templates: list[str] = []
+
+    async def count_and_render(template: str, **context: object) -> str:
+        templates.append(template)
+        await asyncio.sleep(0)
+        return await render_template(template, **context)
+
+    monkeypatch.setattr("web.rendered_snapshots.render_template", count_and_render)
+    snapshots = make_snapshot(1), make_snapshot(1)
+    for snapshot in snapshots:
+        for locale in ENGLISH, CHINESE, Locale("en", chosen=True):
+            templates.clear()
+            rendered = await asyncio.gather(*(renderer.render(snapshot, locale) for _ in range(20)))
+            rendered += [await renderer.render(snapshot, locale)]
+            assert sorted(templates) == ["_list_update.html", "home.html"]
+            assert {id(each) for each in rendered} == {id(rendered[0])}
+
+
+async def test_snapshots_and_locales_are_not_mixed_up(renderer: SnapshotRenderer) -> None:
+    old, new = make_snapshot(1, "zoe"), make_snapshot(2, "eve", "zoe")
+    for snapshot, locale in ((old, ENGLISH), (new, ENGLISH), (new, CHINESE), (old, CHINESE)):
+        rendered = await renderer.render(snapshot, locale)
+        expected = [user.username for user in snapshot.user_page.users]
+        assert names_in(rendered.page) == names_in(rendered.list_update) == expected
+        assert parse_html(rendered.page).select(f'html[lang="{locale.tag}"]')
+        assert rendered.event_id == snapshot.event_id
+
+
+async def test_a_snapshot_that_nobody_holds_is_forgotten(renderer: SnapshotRenderer) -> None:
+    rendered = weakref.ref(await renderer.render(make_snapshot(), ENGLISH))
+    gc.collect()
+    assert rendered() is None
+
+
+async def test_an_event_is_written_as_the_standard_asks(renderer: SnapshotRenderer) -> None:
+    rendered = await renderer.render(make_snapshot(7, "zoe"), ENGLISH)
+    first, *lines = rendered.event.decode().split("\n")
+    assert first == "id: 7"
+    assert lines[-2:] == ["", ""]
+    assert all(line.startswith("data: ") for line in lines[:-2])
+    data = "\n".join(line.removeprefix("data: ") for line in lines[:-2])
+    assert names_in(data) == ["zoe"]
+    assert text_of(data, "#count") == "1"
+
+
+async def test_an_event_without_the_database_has_an_id_of_its_own(renderer: SnapshotRenderer) -> None:
+    rendered = await renderer.render(make_snapshot(7, "zoe", away_since=datetime.now(UTC)), ENGLISH)
+    assert rendered.event.startswith(b"id: away\n")
+    for html in rendered.page, rendered.list_update:
+        assert "cannot reach its database" in text_of(html, "#away")
+
+
+async def test_a_page_is_encoded_in_every_way_that_browsers_read(renderer: SnapshotRenderer) -> None:
+    rendered = await renderer.render(make_snapshot(1, "张三"), CHINESE)
+    encoded = rendered.encoded_page
+    assert list(encoded) == ["br", "gzip", "identity"]
+    page = rendered.page.encode()
+    assert brotli.decompress(encoded["br"]) == gzip.decompress(encoded["gzip"]) == encoded["identity"] == page
+
+
+async def test_the_entity_tag_changes_with_the_page(renderer: SnapshotRenderer) -> None:
+    pages = [
+        await renderer.render(snapshot, locale)
+        for snapshot in (make_snapshot(1, "zoe"), make_snapshot(2, "eve"))
+        for locale in (ENGLISH, CHINESE)
+    ]
+    assert len({page.etag for page in pages}) == 4

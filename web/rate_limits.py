@@ -1,0 +1,56 @@
+"""The rate limits, and how they are counted."""
+
+import math
+from dataclasses import dataclass
+
+from werkzeug.exceptions import TooManyRequests
+
+from queries import rate_limit_counters
+from web.request_context import services
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """At most `count` requests in `seconds`.
+
+    All may come at once; what was used comes back evenly.
+    """
+
+    name: str
+    count: int
+    seconds: int
+
+
+REGISTER = RateLimit("register", 30, 60)  # for one address: a classroom may be behind it
+SIGN_IN_PER_ADDRESS = RateLimit("sign-ins", 60, 60)  # whatever the user names
+SIGN_IN_PER_ADDRESS_AND_NAME = RateLimit("sign-in", 10, 60)
+WRONG_PASSWORDS = RateLimit("wrong-passwords", 100, 3600)  # for one user name, whatever the addresses
+ACCOUNT = RateLimit("account", 30, 60)
+CHECK_USERNAME = RateLimit("check-username", 120, 60)
+SEARCH = RateLimit("search", 120, 60)
+
+
+async def check_rate_limit(limit: RateLimit, *key: str) -> None:
+    """Count one request. Raises TooManyRequests over the limit.
+
+    That error says when to come back.
+    """
+    if not services().settings.rate_limits:
+        return
+    wait = await rate_limit_counters.consume(
+        services().database, _counter(limit, key), limit.count, limit.seconds
+    )
+    if wait:
+        raise TooManyRequests(retry_after=math.ceil(wait))
+
+
+async def refund(limit: RateLimit, *key: str) -> None:
+    """Take back one request that `check_rate_limit` has counted."""
+    if services().settings.rate_limits:
+        await rate_limit_counters.refund(
+            services().database, _counter(limit, key), limit.count, limit.seconds
+        )
+
+
+def _counter(limit: RateLimit, key: tuple[str, ...]) -> str:
+    return " ".join([limit.name, *key])

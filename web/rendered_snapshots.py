@@ -1,0 +1,70 @@
+"""Snapshots as HTML, rendered once for each locale."""
+
+import asyncio
+import gzip
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from weakref import WeakKeyDictionary
+
+import brotli
+from markupsafe import Markup
+from quart import Quart, render_template
+
+from services.live_list import Snapshot
+from web.i18n import Locale, force_locale
+
+
+@dataclass(frozen=True)
+class RenderedSnapshot:
+    """A page, and the fragment that updates an open page."""
+
+    event_id: str
+    page: str
+    list_update: Markup
+
+    @cached_property
+    def event(self) -> bytes:
+        """The list update as a Server-Sent Event (WHATWG HTML, 9.2)."""
+        data = "".join(f"data: {line}\n" for line in self.list_update.split("\n") if line)
+        return f"id: {self.event_id}\n{data}\n".encode()
+
+    @cached_property
+    def etag(self) -> str:
+        """The entity tag of the page."""
+        return hashlib.sha256(self.page.encode()).hexdigest()[:16]
+
+    @cached_property
+    def encoded_page(self) -> dict[str, bytes]:
+        """The page's bytes by content coding, the best first."""
+        page = self.page.encode()
+        return {"br": brotli.compress(page, quality=5), "gzip": gzip.compress(page, 6), "identity": page}
+
+
+class SnapshotRenderer:
+    """Renders each snapshot once for each locale.
+
+    Whoever first asks for it has it rendered; the others wait for that.
+    """
+
+    def __init__(self, app: Quart) -> None:
+        self._app = app
+        self._rendered: WeakKeyDictionary[Snapshot, dict[Locale, RenderedSnapshot]] = WeakKeyDictionary()
+        self._lock = asyncio.Lock()
+
+    async def render(self, snapshot: Snapshot, locale: Locale) -> RenderedSnapshot:
+        """Return the snapshot, rendered in that locale."""
+        rendered = self._rendered.setdefault(snapshot, {})
+        if locale not in rendered:
+            async with self._lock:
+                if locale not in rendered:
+                    rendered[locale] = await self._render(snapshot, locale)
+        return rendered[locale]
+
+    async def _render(self, snapshot: Snapshot, locale: Locale) -> RenderedSnapshot:
+        with force_locale(locale):
+            async with self._app.app_context():
+                context = {"user_page": snapshot.user_page, "away_since": snapshot.away_since}
+                page = await render_template("home.html", **context)
+                list_update = await render_template("_list_update.html", **context)
+        return RenderedSnapshot(snapshot.event_id, page, Markup(list_update))  # noqa: S704 (a template's)

@@ -1,0 +1,71 @@
+"""Pages, fragments of them, and the list as it is now."""
+
+from markupsafe import Markup
+from quart import Quart, Response, render_template
+
+from queries.user_list import UserPage, select_user_page
+from services.live_list import Snapshot
+from services.usernames import fold_prefix
+from web.client_address import client_address
+from web.forms import read_list_query
+from web.i18n import get_locale
+from web.rate_limits import SEARCH, check_rate_limit
+from web.request_context import get_services, is_htmx, services
+from web.urls import build_url
+
+# What templates may ask for although a route has nothing to say about it.
+OPTIONAL = (
+    "account",
+    "away_since",
+    "error",
+    "flashed",
+    "list_update",
+    "open_sign_in",
+    "registered",
+    "sign_in_username",
+    "typed_username",
+)
+
+
+def init_app(app: Quart) -> None:
+    """Give templates what all of them share."""
+    settings = get_services(app).settings
+    app.jinja_env.globals.update(
+        build_url=build_url,
+        password_min_length=settings.password_min_length,
+        public_origin=settings.public_origin,
+    )
+
+    @app.context_processor
+    async def unset() -> dict[str, None]:
+        return dict.fromkeys(OPTIONAL)
+
+
+async def render(template: str, status: int = 200, **context: object) -> Response:
+    """Return a page or a fragment."""
+    text = await render_template(template, **(read_list_query()._asdict() | context))
+    return Response(text, status)
+
+
+async def render_fragment_or_page(template: str, status: int = 200, **context: object) -> Response:
+    """Return a region for HTMX, else the whole page with it."""
+    if is_htmx():
+        return await render(template, status, **context)
+    user_page = await select_user_page(services().database)
+    return await render("home.html", status, user_page=user_page, **context)
+
+
+async def read_user_page() -> UserPage:
+    """Return the page of the list that the request asks for."""
+    q, before, after = read_list_query()
+    if q:
+        await check_rate_limit(SEARCH, client_address())
+    return await select_user_page(services().database, prefix=fold_prefix(q), before=before, after=after)
+
+
+async def render_list_update(version: int) -> Markup:
+    """Return the list update of that version or a later one."""
+    snapshot = await services().live_list.wait_for(version)
+    if snapshot is None:
+        snapshot = Snapshot(await select_user_page(services().database), away_since=None)
+    return (await services().snapshot_renderer.render(snapshot, get_locale())).list_update
