@@ -5,5 +5,4 @@ htmx.on("input", ({ target }) => {
   target.ariaInvalid = null;
   document.getElementById(target.getAttribute("aria-describedby")).textContent = "";
   if (target.dataset.hint) target.setAttribute("aria-describedby", target.dataset.hint);
-  else target.removeAttribute("aria-describedby");
 });

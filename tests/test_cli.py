@@ -64,6 +64,15 @@ async def test_made_up_people_have_valid_names_and_cannot_sign_in(
     assert psql.execute("SELECT version, size FROM roster").fetchone() == (2, 12_350)
 
 
+async def test_further_made_up_people_have_further_numbers(
+    database_url: str, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_people, "NAMES", (("Mia", ".", "Rossi"),))
+    for _ in range(2):
+        await add_demo_people(database_url, 2, among_real_people=False)
+    assert usernames(psql) == [f"Mia.Rossi{number}" for number in (1, 2, 3, 4)]
+
+
 async def test_made_up_people_registered_within_the_last_days(
     database_url: str, psql: psycopg.Connection
 ) -> None:
@@ -176,7 +185,10 @@ async def test_a_signal_stops_a_command_and_nobody_is_added(
         with start_demo(tmp_path, database_url) as process:
             await wait_until(lambda: psql.execute(WAITING).rowcount > 0)
             process.send_signal(number)
-            _, errors = process.communicate(timeout=60)
+            try:
+                _, errors = process.communicate(timeout=60)
+            finally:
+                process.kill()
     assert (process.returncode, errors) == (130, "Stopped.\n")
     assert usernames(psql) == []
 

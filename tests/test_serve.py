@@ -51,10 +51,18 @@ def stored_usernames(url: str) -> list[str]:
         return usernames(psql)
 
 
+def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Wait until a process ends; return what it wrote to stdout and stderr."""
+    try:
+        return process.communicate(timeout=60)
+    finally:
+        process.kill()
+
+
 def failed_start(folder: Path, **settings: str) -> str:
     """Start where that cannot work; return the one line that says why."""
     process = start_process(folder, **settings)
-    output, errors = process.communicate(timeout=60)
+    output, errors = finish(process)
     assert (process.returncode, output) == (1, "")
     assert errors.startswith("Roster cannot start: ")
     assert errors.count("\n") == 1
@@ -64,7 +72,7 @@ def failed_start(folder: Path, **settings: str) -> str:
 def stop_start(process: subprocess.Popen[str], number: int) -> None:
     """Send a signal to a start, which must end it in an orderly way."""
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = finish(process)
     assert (process.returncode, errors) == (0, "")
 
 
@@ -259,7 +267,7 @@ def test_a_signal_between_the_steps_of_the_start_stops_it(
     tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
     process = start_process(tmp_path, tuning=SIGNAL_BEFORE.format(name=name, number=number))
-    _, errors = process.communicate(timeout=60)
+    _, errors = finish(process)
     assert (process.returncode, errors) == (0, "")
     assert processes_of(tmp_path) == []
 
@@ -272,7 +280,7 @@ def test_a_signal_before_the_start_ends_it_at_once(
     tmp_path: Path, name: str, number: signal.Signals, status: int
 ) -> None:
     process = start_process(tmp_path, tuning=SIGNAL_BEFORE.format(name=name, number=number))
-    output, errors = process.communicate(timeout=60)
+    output, errors = finish(process)
     assert (process.returncode, output, errors) == (status, "", "")
     assert not (tmp_path / "data").exists()
 
@@ -288,7 +296,7 @@ async def test_further_signals_while_a_start_is_stopped_change_nothing(tmp_path:
         for number in STOP_SIGNALS:
             process.send_signal(number)
         await asyncio.sleep(0.01)
-    _, errors = await asyncio.to_thread(process.communicate)
+    _, errors = await asyncio.to_thread(finish, process)
     assert (process.returncode, errors) == (0, "")
     assert processes_of(tmp_path) == []
 

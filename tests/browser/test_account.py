@@ -23,6 +23,9 @@ async def test_the_sign_in_link_leads_to_a_form_with_the_name(page: Page, psql: 
     await expect(page.locator("#newest li")).to_have_count(2)
     await expect(page.locator("#newest li").nth(1)).to_contain_text("Zoe you")
     await expect(page.locator("#newest li em")).to_have_count(1)
+    await page.locator("#username").fill("eve")  # what is swapped for this is not the list
+    await expect(page.locator("#availability")).to_have_text("eve is free.")
+    await expect(page.locator("#newest li em")).to_have_count(1)
     await page.reload()
     await expect(page.locator("#newest li em")).to_have_count(1)
     await page.get_by_role("button", name="Sign out").first.click()

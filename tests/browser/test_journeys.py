@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.helpers import Visit, add_listed_users, fill_register_form
+from tests.browser.helpers import Visit, add_listed_users, fill_register_form, note_requests
 from tests.helpers import OTHER_PASSWORD, PASSWORD
 from web.i18n import Locale, force_locale, gettext
 
@@ -237,6 +237,16 @@ async def expect_autocomplete(page: Page, expected: dict[str, str], form: str) -
         )
     )
     assert found == expected
+
+
+async def test_the_address_to_share_is_loaded_once(page: Page) -> None:
+    requests = note_requests(page, "share")
+    for is_open in (True, False, True, False):
+        await page.locator("#share summary").click()
+        await expect(page.locator("#share .qr")).to_be_visible(visible=is_open)
+    await page.locator("#username").fill("zoe")
+    await expect(page.locator("#availability")).to_have_text("zoe is free.")
+    assert requests == ["share"]
 
 
 async def test_a_password_can_be_pasted(page: Page) -> None:

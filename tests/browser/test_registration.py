@@ -122,6 +122,24 @@ async def test_availability_is_shown_while_somebody_types(page: Page, psql: psyc
     await expect(availability).to_contain_text("no spaces")
 
 
+async def test_a_user_name_that_stays_the_same_is_not_checked_again(page: Page) -> None:
+    requests = note_requests(page, "register/check")
+    username = page.locator("#username")
+    await page.clock.install()
+    await page.reload()
+    await username.fill("zoe")
+    await expect(page.locator("#availability")).to_have_text("zoe is free.")
+    await username.fill("eve")
+    await username.fill("zoe")
+    await page.clock.run_for(1000)
+    await username.fill("ada")
+    await expect(page.locator("#availability")).to_have_text("ada is free.")
+    assert [request for request in requests if "eve" not in request] == [
+        "register/check?username=zoe",
+        "register/check?username=ada",
+    ]
+
+
 async def test_a_double_click_registers_once(page: Page, psql: psycopg.Connection) -> None:
     requests = note_requests(page, "register")
     await fill_register_form(page, "zoe")
@@ -160,6 +178,7 @@ async def test_a_form_is_not_sent_twice_on_a_slow_network(page: Page) -> None:
     await register(page, "zoe")
     await expect(page.get_by_role("button", name="Register")).to_be_disabled()
     await page.locator("#password").press("Enter")
+    await page.evaluate("document.querySelector('#register-form').requestSubmit()")
     respond.set()
     await expect(page.locator("#register-message")).to_have_text("zoe is registered. Sign in")
     assert requests == ["register"]

@@ -28,6 +28,9 @@ async def test_an_error_while_paging_is_visible_on_a_small_screen(
     await page.get_by_role("link", name="Older").click()
     await expect(page.locator("#notice")).to_contain_text("no connection")
     await expect(page.locator("#notice")).to_be_in_viewport(ratio=1)
+    await page.context.set_offline(offline=False)
+    await wait_until_live(page)
+    await expect(page.locator("#notice")).to_be_empty()
 
 
 async def test_an_offline_registration_keeps_the_typed_text(offline_page: Page) -> None:
@@ -121,3 +124,18 @@ async def test_an_error_stays_until_the_next_request(page: Page, psql: psycopg.C
     await page.get_by_label("Search").fill("user1")
     await expect(page.locator("#users li")).to_have_count(11)
     await expect(notice).to_be_empty()
+
+
+async def test_an_error_stays_while_the_page_tries_to_connect(offline_page: Page) -> None:
+    page = offline_page
+    await page.clock.install()
+    await page.route("**/live**", lambda route: route.abort())
+    await page.route(
+        "**/users?q=x", lambda route: route.fulfill(status=429, headers=FROM_ROSTER, body=TOO_OFTEN)
+    )
+    await page.reload()
+    await page.get_by_label("Search").fill("x")
+    await expect(page.locator("#notice")).to_have_text("Too often.")
+    async with page.expect_request("**/live**"):
+        await page.clock.fast_forward(11_000)
+    await expect(page.locator("#notice")).to_have_text("Too often.")

@@ -64,6 +64,7 @@ def links(page: BeautifulSoup) -> set[str]:
         ("de-CH,en;q=0.3,zh;q=0.7", "zh"),
         ("en;q=0.2,zh;q=0.1", "en"),
         ("zh;q=0,en", "en"),
+        ("zh;q=0", "en"),
         ("*", "en"),
         ("", "en"),
         (";;q=,,=\xff zh?", "en"),
