@@ -12,7 +12,7 @@ import db
 from services import embedded_postgres
 from services.demo_people import DemoError, add_demo_people
 from services.login_import import ImportLoginError, import_login
-from services.stop_signal import StopSignal, block_stop_signals
+from services.stop_signal import StopSignal
 from settings import VERSION, BadSettingError, read_settings
 
 ERRORS = (
@@ -61,8 +61,6 @@ def run(command: Callable[[str], Coroutine[Any, Any, None]]) -> None:
     except (asyncio.CancelledError, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         sys.exit(130)
-    finally:
-        block_stop_signals()
 
 
 async def _run_on_database(command: Callable[[str], Coroutine[Any, Any, None]]) -> None:

@@ -22,7 +22,7 @@ from app import create_app
 from services import embedded_postgres
 from services.qr_code import draw_text
 from services.share_origin import share_origin
-from services.stop_signal import StopSignal, block_stop_signals
+from services.stop_signal import StopSignal
 from settings import VERSION, BadSettingError, Settings, read_settings
 from web.request_context import get_services
 
@@ -58,8 +58,6 @@ def main() -> None:
         sys.exit(1)
     except (asyncio.CancelledError, KeyboardInterrupt):
         pass  # a signal came while it was starting
-    finally:
-        block_stop_signals()
 
 
 async def _run(settings: Settings, listener: socket.socket) -> None:

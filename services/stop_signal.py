@@ -4,6 +4,7 @@ A signal only sets an event, or cancels a task at an `await`. It interrupts noth
 """
 
 import asyncio
+import atexit
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ class StopSignal:
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
                 continue  # nohup asks for that
             signal.signal(number, self._handle)
+        # As Python ends it restores the default handlers, and a further signal could kill it even then.
+        atexit.register(signal.pthread_sigmask, signal.SIG_BLOCK, STOP_SIGNALS)
 
     async def wait(self) -> None:
         """Wait for the first signal."""
@@ -55,11 +58,3 @@ class StopSignal:
         if self._cancellable and not self._requested.is_set():
             self._cancellable.cancel()
         self._requested.set()
-
-
-def block_stop_signals() -> None:
-    """Let no signal change the exit status any more.
-
-    Python restores the default handlers as it ends. Call this when no other thread runs.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)

@@ -1,3 +1,4 @@
+import itertools
 import os
 import signal
 import subprocess
@@ -5,6 +6,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import psycopg
@@ -12,6 +14,7 @@ import pytest
 
 from services import demo_people
 from services.demo_people import DemoError, add_demo_people
+from services.login_import import import_login
 from services.usernames import parse_username
 from settings import VERSION
 from tests.helpers import (
@@ -250,6 +253,19 @@ def test_people_of_the_login_table_come_along_and_can_sign_in(
     for username, password in (("zoe", "abc"), ("张三", "123456")):
         form = {"username": username, "password": password}
         assert httpx.post(f"{roster.url}/sign-in", data=form).status_code == 303
+
+
+async def test_an_import_waits_for_the_password_hasher_as_long_as_it_takes(
+    database_url: str,
+    psql: psycopg.Connection,
+    empty_database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = itertools.count(step=3600)  # an hour between any two looks at it
+    monkeypatch.setattr("services.passwords.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    create_login_table(empty_database_url, [("zoe", "abc"), ("eve", "abc")])
+    await import_login(database_url, empty_database_url)
+    assert usernames(psql) == ["zoe", "eve"]
 
 
 @pytest.mark.parametrize(

@@ -315,7 +315,7 @@ async def test_further_signals_while_it_stops_change_nothing(serve: StartServer,
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
-def test_a_signal_at_the_very_end_changes_nothing(
+def test_signals_are_ignored_while_the_process_ends(
     tmp_path: Path, database_url: str, number: signal.Signals
 ) -> None:
     tuning = f"import atexit, signal; atexit.register(lambda: signal.raise_signal({number:d}))"

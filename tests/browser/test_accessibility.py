@@ -1,3 +1,5 @@
+"""axe finds no violation in any state of the page, in light and in dark."""
+
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable

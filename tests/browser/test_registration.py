@@ -1,8 +1,10 @@
 """Registration, and the scripts of its form."""
 
 import asyncio
+import re
 
 import psycopg
+import pytest
 from playwright.async_api import Page, Route, expect
 
 from tests.browser.helpers import (
@@ -178,10 +180,36 @@ async def test_a_form_is_not_sent_twice_on_a_slow_network(page: Page) -> None:
     await register(page, "zoe")
     await expect(page.get_by_role("button", name="Register")).to_be_disabled()
     await page.locator("#password").press("Enter")
-    await page.evaluate("document.querySelector('#register-form').requestSubmit()")
     respond.set()
     await expect(page.locator("#register-message")).to_have_text("zoe is registered. Sign in")
     assert requests == ["register"]
+
+
+@pytest.mark.parametrize(("form", "path"), [("#register-form", "register"), ("#sign-in", "sign-in")])
+async def test_a_second_submit_is_not_sent_after_the_first_has_failed(
+    offline_page: Page, form: str, path: str
+) -> None:
+    page = offline_page
+    requests = note_requests(page, path)
+    submit = page.locator(form).get_by_role("button", name=re.compile("Register|Sign in"))
+    respond = asyncio.Event()
+
+    async def fail(route: Route) -> None:
+        await respond.wait()
+        await route.abort()
+
+    await page.route(f"**/{path}", fail)
+    await page.locator("#account summary").click()
+    for field in await page.locator(form).locator("input").all():
+        await field.fill(PASSWORD)
+    await submit.click()
+    await expect(submit).to_be_disabled()
+    await page.locator(form).evaluate("(form) => form.requestSubmit()")
+    respond.set()
+    await expect(submit).to_be_enabled()
+    await page.get_by_label("Search").fill("zoe")
+    await expect(page).to_have_url("/?q=zoe")
+    assert requests == [path]
 
 
 async def test_an_error_disappears_when_the_text_changes(page: Page, psql: psycopg.Connection) -> None:

@@ -26,8 +26,11 @@ async def is_cancelled(start: Coroutine[None, None, None]) -> bool:
 
 
 def send_all_signals() -> None:
+    """Send all of them at the same moment."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     for number in STOP_SIGNALS:
         signal.raise_signal(number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
