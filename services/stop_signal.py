@@ -29,8 +29,7 @@ class StopSignal:
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
                 continue  # nohup asks for that
             signal.signal(number, self._handle)
-        # As Python ends it restores the default handlers, and a further signal could kill it even then.
-        atexit.register(signal.pthread_sigmask, signal.SIG_BLOCK, STOP_SIGNALS)
+        atexit.register(_ignore_stop_signals)
 
     async def wait(self) -> None:
         """Wait for the first signal."""
@@ -58,3 +57,14 @@ class StopSignal:
         if self._cancellable and not self._requested.is_set():
             self._cancellable.cancel()
         self._requested.set()
+
+
+def _ignore_stop_signals() -> None:
+    """Ignore further signals while Python ends.
+
+    Python restores the default handlers then.
+    """
+    # Blocked first: Python writes an error for a signal that comes while its handler is replaced.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

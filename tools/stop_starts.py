@@ -87,8 +87,10 @@ async def _stop_start(folder: Path) -> list[str]:
         _, errors = await asyncio.to_thread(process.communicate)
     if left := processes_of(folder):
         problems.append(f"left running {left}")
-    was_too_early = -process.returncode in sent and _last_used(folder / "data") == before
-    if not was_too_early and (process.returncode or errors):  # else the signal's default applies
+    # A signal while Python itself starts has its default effect; Python may report SIGINT with status 1.
+    is_default = -process.returncode in sent or "KeyboardInterrupt" in errors
+    was_too_early = is_default and _last_used(folder / "data") == before
+    if not was_too_early and (process.returncode or errors):
         problems.append(f"exit status {process.returncode}: {errors}")
     names = " and ".join(number.name for number in sent)
     return [f"{folder.name}, {names}: {problem}" for problem in problems]

@@ -315,9 +315,7 @@ async def test_stale_files_with_a_strangers_number_hurt_neither() -> None:
             assert stranger.poll() is None
 
 
-async def test_a_stale_pid_file_with_the_number_of_another_postgres_hurts_neither(
-    data: Path, tmp_path: Path
-) -> None:
+async def test_a_stale_pid_file_of_another_postgres_hurts_neither(data: Path, tmp_path: Path) -> None:
     await create_data(data)
     async with run(tmp_path / "other") as other:
         running = postmaster(tmp_path / "other")
@@ -329,7 +327,7 @@ async def test_a_stale_pid_file_with_the_number_of_another_postgres_hurts_neithe
         assert postmaster(tmp_path / "other") == running
 
 
-async def test_a_stale_pid_file_with_the_number_of_a_stranger_in_the_folder_hurts_neither(
+async def test_a_stale_pid_file_and_a_stranger_in_the_folder_hurt_neither(
     data: Path,
 ) -> None:
     await create_data(data)
