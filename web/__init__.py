@@ -1,1 +1,1 @@
-"""What all routes share of HTTP, one matter a file."""
+"""What all routes share of HTTP, one topic in each file."""
