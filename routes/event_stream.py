@@ -1,7 +1,7 @@
 """The event stream: every change of the list (SSE)."""
 
+import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import ServiceUnavailable
@@ -39,9 +39,22 @@ async def generate_events(
 
     This runs after the request's context has ended, so it is given what it needs of that.
     """
-    async with aclosing(services.live_list.stream(last_event_id, HEARTBEAT_SECONDS)) as snapshots:
-        async for snapshot in snapshots:
-            if snapshot is None:
+    live_list = services.live_list
+    live_list.viewers += 1
+    try:
+        sent = live_list.snapshot
+        if sent and sent.event_id != last_event_id:
+            sent = None
+        yield HEARTBEAT
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    sent = await live_list.next_snapshot(sent)
+            except TimeoutError:
                 yield HEARTBEAT
             else:
-                yield (await services.snapshot_renderer.render(snapshot, locale)).event
+                if sent is None:
+                    break
+                yield (await services.snapshot_renderer.render(sent, locale)).event
+    finally:
+        live_list.viewers -= 1

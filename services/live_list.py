@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,7 +41,7 @@ class Snapshot:
 
 
 class LiveList:
-    """Keeps the newest snapshot, and sends it to every viewer.
+    """Keeps the newest snapshot, and wakes the viewers.
 
     `snapshot` is None until the list was read for the first time; `read_at` is when it was last
     read. `is_fresh` is true while the list is being listened to. `viewers` counts the streams.
@@ -92,29 +92,17 @@ class LiveList:
                     await self._changed.wait()
         return None
 
-    async def stream(self, last_event_id: str, heartbeat: float) -> AsyncGenerator[Snapshot | None, None]:
-        """Yield the snapshots that the viewer does not have.
+    async def next_snapshot(self, sent: Snapshot | None) -> Snapshot | None:
+        """Return the newest snapshot as soon as it is not `sent`.
 
-        A slow viewer misses snapshots: only the newest one ever waits. None stands for a heartbeat:
-        it comes first, and after each `heartbeat` seconds without a snapshot.
+        A slow viewer misses snapshots: only the newest one ever waits. Once the list is closed,
+        return None.
         """
-        self.viewers += 1
-        try:
-            is_known = self.snapshot and self.snapshot.event_id == last_event_id
-            sent = self.snapshot if is_known else None
-            yield None
-            while not self._closed:
-                if self.snapshot and self.snapshot is not sent:
-                    sent = self.snapshot
-                    yield sent
-                    continue
-                try:
-                    async with asyncio.timeout(heartbeat):
-                        await self._changed.wait()
-                except TimeoutError:
-                    yield None
-        finally:
-            self.viewers -= 1
+        while not self._closed:
+            if self.snapshot and self.snapshot is not sent:
+                return self.snapshot
+            await self._changed.wait()
+        return None
 
     async def _listen(self) -> None:
         pause, is_logged = RECONNECT_SECONDS, False

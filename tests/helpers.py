@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -23,7 +24,10 @@ from hypercorn.config import Config
 from psycopg.conninfo import make_conninfo
 from quart import Quart
 
+from queries.user_list import UserPage
+from queries.users import User
 from services import postgres_server
+from services.live_list import Snapshot
 from web.forms import FORM_TYPE
 from web.request_context import get_services
 
@@ -94,6 +98,12 @@ def new_database(server_url: str, template: str = "template0") -> Iterator[str]:
         connection.execute(f"CREATE DATABASE {name} ENCODING UTF8 TEMPLATE {template} STRATEGY file_copy")
         yield make_conninfo(server_url, dbname=name)
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def make_snapshot(version: int = 1, *names: str, away_since: datetime | None = None) -> Snapshot:
+    now = datetime.now(UTC)
+    users = [User(number, name, now) for number, name in enumerate(names, 1)]
+    return Snapshot(UserPage(version, len(users), users), away_since)
 
 
 def add_users(psql: psycopg.Connection, count: int, prefix: str = "user") -> None:

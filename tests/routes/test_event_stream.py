@@ -2,6 +2,8 @@ import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
 
 import httpx
 import psycopg
@@ -10,7 +12,7 @@ import pytest_asyncio
 from quart import Quart
 
 from app import create_app
-from routes.event_stream import HEARTBEAT, HEARTBEAT_SECONDS
+from routes.event_stream import HEARTBEAT, HEARTBEAT_SECONDS, generate_events
 from settings import Settings
 from tests.helpers import (
     FORM,
@@ -18,12 +20,14 @@ from tests.helpers import (
     ROOT,
     StartServer,
     add_users,
+    make_snapshot,
     parse_html,
     register,
     serving,
     viewing,
     wait_until,
 )
+from web.i18n import Locale
 from web.request_context import get_services
 
 
@@ -169,6 +173,59 @@ def test_the_page_waits_for_two_comments_before_it_reconnects() -> None:
     found = re.search("SILENCE_LIMIT = ([0-9_]+);", script)
     assert found
     assert int(found[1]) > 2 * HEARTBEAT_SECONDS * 1000
+
+
+@pytest.mark.parametrize("last_event_id", ["", "3", "away"])
+async def test_a_viewer_that_lacks_the_news_gets_it_while_the_database_is_away_and_after(
+    live_app: Quart, last_event_id: str
+) -> None:
+    services = get_services(live_app)
+    away, back = make_snapshot(3, away_since=datetime.now(UTC)), make_snapshot(3)
+    services.live_list.snapshot = back if last_event_id == "away" else away
+    async with aclosing(generate_events(services, Locale(), last_event_id)) as events:
+        assert await anext(events) == HEARTBEAT
+        expected = b"id: 3\n" if last_event_id == "away" else b"id: away\n"
+        assert (await anext(events)).startswith(expected)
+
+
+@pytest.mark.parametrize("received", [1, 2])
+async def test_a_stream_that_is_closed_is_no_longer_counted(live_app: Quart, received: int) -> None:
+    services = get_services(live_app)
+    services.live_list.snapshot = make_snapshot(1)
+    events = generate_events(services, Locale(), "")
+    for _ in range(received):
+        await anext(events)
+    assert services.live_list.viewers == 1
+    await events.aclose()
+    assert services.live_list.viewers == 0
+
+
+async def test_a_stream_that_is_cancelled_is_no_longer_counted(live_app: Quart) -> None:
+    services = get_services(live_app)
+
+    async def follow() -> None:
+        async for _ in generate_events(services, Locale(), ""):
+            pass
+
+    tasks = [asyncio.create_task(follow()) for _ in range(2)]
+    await wait_until(lambda: services.live_list.viewers == 2)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert services.live_list.viewers == 0
+
+
+async def test_closing_ends_streams_that_wait_and_new_ones(live_app: Quart) -> None:
+    services = get_services(live_app)
+    events = generate_events(services, Locale(), "")
+    assert await anext(events) == HEARTBEAT
+    waiting = asyncio.create_task(anext(events, b"the end"))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    services.live_list.close()
+    assert await waiting == b"the end"
+    assert [event async for event in generate_events(services, Locale(), "")] == [HEARTBEAT]
+    assert services.live_list.viewers == 0
 
 
 async def test_viewers_that_close_at_once_leave_nothing_behind(live_app: Quart, url: str) -> None:

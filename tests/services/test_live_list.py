@@ -2,8 +2,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager, closing, suppress
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,14 +13,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from db import Connection, Database
 from queries.user_list import UserPage, select_user_page
 from services.live_list import LiveList, Snapshot
-from tests.helpers import add_users, terminate_others, wait_until
+from tests.helpers import add_users, make_snapshot, terminate_others, wait_until
 
 HOUR = 3600.0
 SECONDS = 30  # more than any of this may take
-
-
-def make_snapshot(version: int, away_since: datetime | None = None) -> Snapshot:
-    return Snapshot(UserPage(version=version, total=0, users=[]), away_since)
 
 
 @pytest.fixture
@@ -53,11 +48,11 @@ async def deny_connections(psql: psycopg.Connection, server_url: str) -> AsyncIt
         operator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
 
-async def next_snapshot(stream: AsyncIterator[Snapshot | None]) -> Snapshot:
-    """Return the next snapshot of a stream, past its comments."""
+async def next_snapshot(live_list: LiveList, sent: Snapshot | None = None) -> Snapshot:
+    """Return the next snapshot; it must come."""
     async with asyncio.timeout(SECONDS):
-        while not (snapshot := await anext(stream)):
-            pass
+        snapshot = await live_list.next_snapshot(sent)
+    assert snapshot
     return snapshot
 
 
@@ -101,88 +96,28 @@ async def test_nobody_waits_for_a_list_that_is_not_fresh(live_list: LiveList) ->
         assert await live_list.wait_for(4) is None
 
 
-async def test_a_stream_begins_with_a_comment_and_the_list(live_list: LiveList) -> None:
+async def test_the_snapshot_that_is_there_is_returned_at_once(live_list: LiveList) -> None:
     live_list.snapshot = make_snapshot(3)
-    async with asyncio.timeout(SECONDS), aclosing(live_list.stream("2", heartbeat=SECONDS)) as stream:
-        assert await anext(stream) is None
-        assert await anext(stream) is live_list.snapshot
+    assert await next_snapshot(live_list) is live_list.snapshot
+    assert await next_snapshot(live_list, make_snapshot(3)) is live_list.snapshot
 
 
-async def test_a_list_that_the_viewer_has_is_not_sent_again(live_list: LiveList) -> None:
+async def test_a_slow_viewer_gets_only_the_newest_snapshot(live_list: LiveList) -> None:
+    live_list.snapshot = first = make_snapshot(1)
+    live_list.snapshot = make_snapshot(2)
     live_list.snapshot = make_snapshot(3)
-    async with asyncio.timeout(SECONDS), aclosing(live_list.stream("3", heartbeat=0.01)) as stream:
-        assert [await anext(stream) for _ in range(3)] == [None] * 3
-        live_list.snapshot = make_snapshot(4)
-        assert await anext(stream) is live_list.snapshot
-        assert await anext(stream) is None
+    assert await next_snapshot(live_list, first) is live_list.snapshot
 
 
-async def test_a_new_viewer_gets_the_list_while_the_database_is_away(live_list: LiveList) -> None:
-    live_list.snapshot = make_snapshot(3, away_since=datetime.now(UTC))
-    assert live_list.snapshot.event_id == "away"
-    async with asyncio.timeout(SECONDS), aclosing(live_list.stream("", heartbeat=SECONDS)) as stream:
-        assert await anext(stream) is None
-        assert await anext(stream) is live_list.snapshot
-
-
-async def test_a_viewer_that_reconnects_after_an_outage_gets_the_list(live_list: LiveList) -> None:
-    live_list.snapshot = make_snapshot(3)
-    async with asyncio.timeout(SECONDS), aclosing(live_list.stream("away", heartbeat=SECONDS)) as stream:
-        assert await anext(stream) is None
-        assert await anext(stream) is live_list.snapshot
-
-
-async def test_a_slow_viewer_is_sent_only_the_newest_list(live_list: LiveList) -> None:
-    live_list.snapshot = make_snapshot(1)
-    async with asyncio.timeout(SECONDS), aclosing(live_list.stream("", heartbeat=SECONDS)) as stream:
-        await next_snapshot(stream)
-        live_list.snapshot = make_snapshot(2)
-        live_list.snapshot = make_snapshot(3)
-        assert await anext(stream) is live_list.snapshot
-
-
-async def test_silence_is_filled_with_heartbeats(live_list: LiveList) -> None:
-    live_list.snapshot = make_snapshot(1)
-    async with asyncio.timeout(SECONDS), aclosing(live_list.stream("", heartbeat=0.01)) as stream:
-        await next_snapshot(stream)
-        assert [await anext(stream) for _ in range(3)] == [None] * 3
-
-
-@pytest.mark.parametrize("received", [1, 2])
-async def test_a_stream_that_is_closed_is_no_longer_counted(live_list: LiveList, received: int) -> None:
-    live_list.snapshot = make_snapshot(1)
-    stream = live_list.stream("", heartbeat=SECONDS)
-    for _ in range(received):
-        await anext(stream)
-    assert live_list.viewers == 1
-    await stream.aclose()
-    assert live_list.viewers == 0
-
-
-async def test_a_stream_that_is_cancelled_is_no_longer_counted(live_list: LiveList) -> None:
-    async def follow() -> None:
-        async for _ in live_list.stream("", heartbeat=SECONDS):
-            pass
-
-    tasks = [asyncio.create_task(follow()) for _ in range(2)]
-    await wait_until(lambda: live_list.viewers == 2)
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
-    assert live_list.viewers == 0
-
-
-async def test_closing_ends_streams_that_wait_and_new_ones(live_list: LiveList) -> None:
+async def test_closing_ends_the_wait_for_a_snapshot(live_list: LiveList) -> None:
+    waiting = asyncio.create_task(live_list.next_snapshot(None))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    live_list.close()
     async with asyncio.timeout(SECONDS):
-        waiting = asyncio.create_task(anext(stream := live_list.stream("", heartbeat=SECONDS), "the end"))
         assert await waiting is None
-        waiting = asyncio.create_task(anext(stream, "the end"))
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        live_list.close()
-        assert await waiting == "the end"
-        assert [snapshot async for snapshot in live_list.stream("", heartbeat=SECONDS)] == [None]
-    assert live_list.viewers == 0
+        live_list.snapshot = make_snapshot(1)
+        assert await live_list.next_snapshot(None) is None
 
 
 async def test_it_starts_with_the_first_list(live_list: LiveList, psql: psycopg.Connection) -> None:
@@ -204,7 +139,7 @@ async def test_it_starts_without_a_database(
         assert not live_list.is_fresh
 
 
-async def test_its_end_ends_the_streams_and_the_connection(
+async def test_its_end_ends_the_waits_and_the_connection(
     database: Database, database_url: str, psql: psycopg.Connection
 ) -> None:
     live_list = LiveList(database, make_conninfo(database_url, application_name="listener"))
@@ -214,11 +149,12 @@ async def test_its_end_ends_the_streams_and_the_connection(
         return found.rowcount
 
     async with asyncio.timeout(SECONDS), live_list.run():
-        stream = live_list.stream("", heartbeat=SECONDS)
-        await next_snapshot(stream)
+        sent = await next_snapshot(live_list)
         assert listeners() == 1
+        waiting = asyncio.create_task(live_list.next_snapshot(sent))
+        await asyncio.sleep(0)
     async with asyncio.timeout(SECONDS):
-        assert [snapshot async for snapshot in stream] == []
+        assert await waiting is None
     await wait_until(lambda: listeners() == 0)
 
 
@@ -233,17 +169,14 @@ async def test_a_burst_of_changes_is_one_further_list(
         await is_over.wait()
 
     replace_sleep(monkeypatch, sleep)
-    async with (
-        asyncio.timeout(SECONDS),
-        live_list.run(),
-        aclosing(live_list.stream("", heartbeat=SECONDS)) as stream,
-    ):
-        assert (await next_snapshot(stream)).event_id == "0"
+    async with asyncio.timeout(SECONDS), live_list.run():
+        first = await next_snapshot(live_list)
+        assert first.event_id == "0"
         assert await pauses.get() == pytest.approx(0.1)
         for number in range(300):
             add_users(psql, 1, f"user{number}x")
         is_over.set()
-        page = (await next_snapshot(stream)).user_page
+        page = (await next_snapshot(live_list, first)).user_page
     assert (page.version, page.total) == (300, 300)
     assert [user.username for user in page.users] == [f"user{number}x1" for number in range(299, 249, -1)]
 
@@ -270,37 +203,38 @@ async def test_a_change_without_a_notification_is_found(
     live_list: LiveList, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.live_list.CHECK_SECONDS", 0.01)
-    async with live_list.run(), aclosing(live_list.stream("", heartbeat=SECONDS)) as stream:
-        assert (await next_snapshot(stream)).event_id == "0"
+    async with live_list.run():
+        first = await next_snapshot(live_list)
         psql.execute("UPDATE roster SET version = 7")
-        assert (await next_snapshot(stream)).event_id == "7"
+        second = await next_snapshot(live_list, first)
+    assert (first.event_id, second.event_id) == ("0", "7")
 
 
 async def test_changes_made_while_the_listener_was_cut_off_arrive(
     live_list: LiveList, psql: psycopg.Connection
 ) -> None:
-    async with live_list.run(), aclosing(live_list.stream("", heartbeat=SECONDS)) as stream:
-        assert (await next_snapshot(stream)).user_page.total == 0
+    async with live_list.run():
+        snapshot = await next_snapshot(live_list)
         for number in range(1, 4):
             await wait_until(lambda: live_list.is_fresh)
             terminate_others(psql)
             add_users(psql, 1, f"user{number}x")
-            while (await next_snapshot(stream)).user_page.total != number:
-                pass
+            while snapshot.user_page.total != number:
+                snapshot = await next_snapshot(live_list, snapshot)
 
 
 async def test_while_the_database_is_away_the_last_list_says_since_when(
     live_list: LiveList, psql: psycopg.Connection, server_url: str
 ) -> None:
     add_users(psql, 1)
-    async with live_list.run(), aclosing(live_list.stream("", heartbeat=SECONDS)) as stream:
-        present = await next_snapshot(stream)
+    async with live_list.run():
+        present = await next_snapshot(live_list)
         read_at = live_list.read_at
         async with deny_connections(psql, server_url):
-            away = await next_snapshot(stream)
+            away = await next_snapshot(live_list, present)
             assert (away.user_page, away.away_since) == (present.user_page, read_at)
             assert (away.event_id, live_list.read_at, live_list.is_fresh) == ("away", read_at, False)
-        back = await next_snapshot(stream)
+        back = await next_snapshot(live_list, away)
         assert (back.user_page, back.away_since, back.event_id) == (present.user_page, None, "1")
         assert live_list.read_at != read_at
 
@@ -308,12 +242,12 @@ async def test_while_the_database_is_away_the_last_list_says_since_when(
 async def test_a_broken_connection_alone_is_not_reported_to_viewers(
     live_list: LiveList, psql: psycopg.Connection
 ) -> None:
-    async with live_list.run(), aclosing(live_list.stream("", heartbeat=SECONDS)) as stream:
-        await next_snapshot(stream)
+    async with live_list.run():
+        first = await next_snapshot(live_list)
         await wait_until(lambda: live_list.is_fresh)
         terminate_others(psql)
         add_users(psql, 1)
-        following = await next_snapshot(stream)
+        following = await next_snapshot(live_list, first)
         assert (following.event_id, following.away_since) == ("1", None)
 
 
@@ -324,13 +258,14 @@ async def test_a_database_that_stops_answering_is_reported_at_once(
     monkeypatch.setattr("db.RESPONSE_SECONDS", 0.5)
     async with proxy(database_url) as (proxy_url, freeze):
         live_list = LiveList(database, proxy_url)
-        async with live_list.run(), aclosing(live_list.stream("", heartbeat=SECONDS)) as stream:
-            await next_snapshot(stream)
+        async with live_list.run():
+            present = await next_snapshot(live_list)
             freeze()
-            assert (await next_snapshot(stream)).away_since
+            snapshot = await next_snapshot(live_list, present)
+            assert snapshot.away_since
             add_users(psql, 1)
-            while (await next_snapshot(stream)).user_page.total != 1:
-                pass
+            while snapshot.user_page.total != 1:
+                snapshot = await next_snapshot(live_list, snapshot)
 
 
 @pytest.mark.parametrize(("jitter", "share"), [(max, 1.0), (min, 0.5)])
@@ -437,10 +372,10 @@ async def test_a_bug_is_logged_with_its_traceback_and_the_list_comes_back(
 
     monkeypatch.setattr("services.live_list.select_user_page", read)
     caplog.set_level(logging.WARNING)
-    async with live_list.run(), aclosing(live_list.stream("", heartbeat=SECONDS)) as stream:
-        await next_snapshot(stream)
+    async with live_list.run():
+        first = await next_snapshot(live_list)
         add_users(psql, 1)
-        assert (await next_snapshot(stream)).event_id == "1"
+        assert (await next_snapshot(live_list, first)).event_id == "1"
     [record] = caplog.records
     assert record.exc_info
 

@@ -8,10 +8,7 @@ import brotli
 import pytest
 from quart import Quart, render_template
 
-from queries.user_list import UserPage
-from queries.users import User
-from services.live_list import Snapshot
-from tests.helpers import names_in, parse_html, text_of
+from tests.helpers import make_snapshot, names_in, parse_html, text_of
 from web.i18n import Locale
 from web.rendered_snapshots import SnapshotRenderer
 from web.request_context import get_services
@@ -22,12 +19,6 @@ ENGLISH, CHINESE = Locale("en"), Locale("zh")
 @pytest.fixture
 def renderer(app: Quart) -> SnapshotRenderer:
     return get_services(app).snapshot_renderer
-
-
-def make_snapshot(version: int = 1, *names: str, away_since: datetime | None = None) -> Snapshot:
-    now = datetime.now(UTC)
-    users = [User(number, name, now) for number, name in enumerate(names, 1)]
-    return Snapshot(UserPage(version, len(users), users), away_since)
 
 
 async def test_a_snapshot_is_rendered_once_for_each_locale(
