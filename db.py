@@ -35,10 +35,11 @@ class SchemaError(Exception):
 
 
 class ResponseTimeoutError(psycopg.OperationalError):
-    """PostgreSQL did not respond.
+    """PostgreSQL did not respond."""
 
-    What it was asked to do may have been done or not.
-    """
+
+class OutcomeUnknownError(psycopg.OperationalError):
+    """A change may have been made or not."""
 
 
 class Database:
@@ -69,25 +70,33 @@ class Database:
         """Close all connections."""
         await self.pool.close(CLOSE_SECONDS)
 
-    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def run(self, work: Callable[[Connection], Awaitable[T]], *, is_change: bool = False) -> T:
         """Run `work` on a pooled connection.
 
         It runs again on another one where the connection was broken.
 
-        Raises ResponseTimeoutError if PostgreSQL did not respond, or if every connection broke.
+        Raises ResponseTimeoutError if PostgreSQL did not respond, or if every connection broke. Where
+        `work` is a change and one of its connections broke, any error becomes OutcomeUnknownError.
         """
-        for _ in range(self.pool.max_size + 1):  # after a restart of PostgreSQL all of them are broken
-            connection = None
-            try:
-                async with self.pool.connection(_pool_seconds.get()) as connection:
-                    with self.response_deadline(connection):
-                        return await work(connection)
-            except ResponseTimeoutError:
-                raise
-            except psycopg.OperationalError:
-                if connection is None or not connection.closed:
-                    raise
-        raise ResponseTimeoutError("PostgreSQL closed every connection")
+        may_be_done = False
+        try:
+            for _ in range(self.pool.max_size + 1):  # after a restart of PostgreSQL all of them are broken
+                connection = None
+                try:
+                    async with self.pool.connection(_pool_seconds.get()) as connection:
+                        with self.response_deadline(connection):
+                            return await work(connection)
+                except psycopg.OperationalError as error:
+                    if connection is None or not connection.closed:
+                        raise
+                    may_be_done = is_change
+                    if isinstance(error, ResponseTimeoutError):
+                        raise
+            raise ResponseTimeoutError("PostgreSQL closed every connection")
+        except psycopg.Error as error:
+            if may_be_done:
+                raise OutcomeUnknownError(str(error)) from None
+            raise
 
     @contextmanager
     def response_deadline(self, connection: Connection) -> Iterator[None]:
@@ -142,7 +151,7 @@ def pool_timeout(seconds: float | None) -> Iterator[None]:
 
 
 def retryable(
-    function: Callable[Concatenate[Connection, P], Awaitable[T]],
+    function: Callable[Concatenate[Connection, P], Awaitable[T]], *, is_change: bool = False
 ) -> Callable[Concatenate[Database | Connection, P], Coroutine[Any, Any, T]]:
     """Let callers pass the database instead of a connection.
 
@@ -152,10 +161,22 @@ def retryable(
     @wraps(function)
     async def run(database: Database | Connection, /, *args: P.args, **kwargs: P.kwargs) -> T:
         if isinstance(database, Database):
-            return await database.run(lambda connection: function(connection, *args, **kwargs))
+            return await database.run(
+                lambda connection: function(connection, *args, **kwargs), is_change=is_change
+            )
         return await function(database, *args, **kwargs)
 
     return run
+
+
+def retryable_change(
+    function: Callable[Concatenate[Connection, P], Awaitable[T]],
+) -> Callable[Concatenate[Database | Connection, P], Coroutine[Any, Any, T]]:
+    """Like `retryable`, for a change that a visitor asks for.
+
+    It may raise OutcomeUnknownError.
+    """
+    return retryable(function, is_change=True)
 
 
 def with_connect_timeout(conninfo: str) -> str:

@@ -6,7 +6,8 @@ Only the SHA-256 of a token is stored.
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from db import Connection, retryable
+from db import Connection, retryable, retryable_change
+from queries.devices import delete_devices
 from queries.users import Account, User, update_password_hash
 
 LIFETIME = timedelta(days=30)  # since the last use, which is noted once a day
@@ -16,14 +17,14 @@ LIFETIME = timedelta(days=30)  # since the last use, which is noted once a day
 class Session:
     """A user's session.
 
-    `extended` says that reading it has just extended it. Its cookie must be extended too.
+    `is_extendable` says that it was not extended for a day.
     """
 
     account: Account
-    extended: bool
+    is_extendable: bool
 
 
-@retryable
+@retryable_change
 async def insert_session(
     connection: Connection, account: Account, token_hash: bytes, old_token_hash: bytes = b""
 ) -> bool:
@@ -51,48 +52,49 @@ async def insert_session(
 
 @retryable
 async def select_session(connection: Connection, token_hash: bytes) -> Session | None:
-    """Return the session of a token, unless it has ended.
-
-    Once a day this extends it.
-    """
+    """Return the session of a token, unless it has ended."""
     found = await connection.execute(
         """
-        WITH extended AS (
-            UPDATE sessions SET expires_at = now() + %(lifetime)s
-            WHERE token_hash = %(token_hash)s
-              AND expires_at BETWEEN now() AND now() + %(lifetime)s - interval '1 day'
-            RETURNING token_hash
-        )
         SELECT users.id, username, registered_at, username_key, password_hash,
-               extended.token_hash IS NOT NULL
-        FROM sessions JOIN users ON users.id = user_id LEFT JOIN extended USING (token_hash)
-        WHERE token_hash = %(token_hash)s AND expires_at > now()
+               expires_at <= now() + %s - interval '1 day'
+        FROM sessions JOIN users ON users.id = user_id
+        WHERE token_hash = %s AND expires_at > now()
         """,
-        {"token_hash": token_hash, "lifetime": LIFETIME},
+        [LIFETIME, token_hash],
     )
     row = await found.fetchone()
     return Session(Account(*row[:-1]), row[-1]) if row else None
 
 
 @retryable
+async def extend_session(connection: Connection, token_hash: bytes) -> None:
+    """Let a session last for its whole lifetime from now."""
+    await connection.execute(
+        "UPDATE sessions SET expires_at = now() + %s WHERE token_hash = %s AND expires_at > now()",
+        [LIFETIME, token_hash],
+    )
+
+
+@retryable_change
 async def delete_session(connection: Connection, token_hash: bytes) -> None:
     """End the session of a token."""
     await connection.execute("DELETE FROM sessions WHERE token_hash = %s", [token_hash])
 
 
-@retryable
+@retryable_change
 async def delete_sessions(connection: Connection, user: User) -> None:
-    """End all sessions of a user."""
+    """End all sessions of a user, and forget their browsers."""
+    await delete_devices(connection, user)
     await connection.execute("DELETE FROM sessions WHERE user_id = %s", [user.id])
 
 
-@retryable
+@retryable_change
 async def change_password(
     connection: Connection, account: Account, password_hash: str, token_hash: bytes
 ) -> bool:
     """Replace the account's hash and all its sessions.
 
-    One session begins, that of the token.
+    One session begins, that of the token. All browsers are forgotten.
 
     Return False, and do nothing, if the password has changed since the account was read.
     """

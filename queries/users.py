@@ -5,8 +5,7 @@ from datetime import datetime
 
 from psycopg.rows import class_row
 
-from db import Connection, retryable
-from queries.roster import select_version
+from db import Connection, retryable, retryable_change
 
 
 @dataclass(frozen=True)
@@ -26,13 +25,9 @@ class Account(User):
     password_hash: str = field(repr=False)
 
 
-@retryable
-async def insert_user(
-    connection: Connection, username: str, username_key: str, password_hash: str
-) -> int | None:
-    """Insert a user; return None if the key exists already.
-
-    Else return a version of the list that has the user.
+@retryable_change
+async def insert_user(connection: Connection, username: str, username_key: str, password_hash: str) -> bool:
+    """Insert a user; return False if the key exists already.
 
     After a broken connection this runs again, although the first insert may have committed. The
     salt of a hash is random, so a conflict with the same hash means that it had.
@@ -45,13 +40,11 @@ async def insert_user(
         [username, username_key, password_hash],
     )
     if not inserted.rowcount:
-        same = await connection.execute(
+        inserted = await connection.execute(
             "SELECT FROM users WHERE username_key = %s AND password_hash = %s",
             [username_key, password_hash],
         )
-        if not same.rowcount:
-            return None
-    return await select_version(connection)
+    return bool(inserted.rowcount)
 
 
 @retryable
@@ -94,7 +87,7 @@ async def select_account(connection: Connection, username_key: str) -> Account |
         return await cursor.fetchone()
 
 
-@retryable
+@retryable_change
 async def update_password_hash(connection: Connection, account: Account, password_hash: str) -> bool:
     """Replace the account's hash.
 
@@ -111,8 +104,7 @@ async def update_password_hash(connection: Connection, account: Account, passwor
     return bool(updated.rowcount)
 
 
-@retryable
-async def delete_user(connection: Connection, user: User) -> int:
-    """Delete a user; return a version of the list without them."""
+@retryable_change
+async def delete_user(connection: Connection, user: User) -> None:
+    """Delete a user."""
     await connection.execute("DELETE FROM users WHERE id = %s", [user.id])
-    return await select_version(connection)

@@ -1,16 +1,20 @@
 """Signing in and out, the password, deleting the account."""
 
+from contextlib import suppress
+
+import psycopg
 from markupsafe import Markup
 from quart import Blueprint, Response
 
 from queries import sessions, users
 from queries.users import Account
+from services.passwords import BusyError
 from services.tokens import hash_token, new_token
 from services.usernames import Username, username_key
 from services.validation import ValidationError
 from web.client_address import client_address
-from web.cookies import SESSION, delete_cookie, flash, read_cookie, set_session_cookie
-from web.credentials import renew_hash, verify_current_account, verify_sign_in
+from web.cookies import DEVICE, SESSION, delete_cookie, flash, read_cookie, set_session_cookie
+from web.credentials import remember_device, renew_hash, verify_current_account, verify_sign_in
 from web.current_account import current_account
 from web.error_responses import message_target
 from web.forms import read_form, submitted
@@ -36,8 +40,10 @@ async def sign_in() -> Response:
         services().database, account, hash_token(token), hash_token(old_token)
     ):
         account = await verify_sign_in(key, password)
-    await renew_hash(account, password)
     set_session_cookie(token)
+    with suppress(psycopg.Error, BusyError):  # the session has begun, and these can wait
+        await remember_device(account)
+        await renew_hash(account, password)
     return await render_success("signed-in", account)
 
 
@@ -59,6 +65,7 @@ async def sign_out_everywhere() -> Response:
     if account := await current_account():
         await sessions.delete_sessions(services().database, account)
     delete_cookie(SESSION)
+    delete_cookie(DEVICE)
     return await render_success("signed-out-everywhere")
 
 
@@ -78,6 +85,8 @@ async def change_password() -> Response:
     while not await sessions.change_password(services().database, account, password_hash, hash_token(token)):
         account = await verify_current_account(current_password, "current-password")
     set_session_cookie(token)
+    with suppress(psycopg.Error):  # the password is changed
+        await remember_device(account)
     return await render_success("password-changed", account)
 
 
@@ -87,9 +96,10 @@ async def delete_account() -> Response:
     """Delete the account, with everything that is stored of it."""
     [password] = await read_form("password")
     account = await verify_current_account(password, "delete-password")
-    version = await users.delete_user(services().database, account)
+    await users.delete_user(services().database, account)
     delete_cookie(SESSION)
-    return await render_success("deleted", list_update=await render_list_update(version))
+    delete_cookie(DEVICE)
+    return await render_success("deleted", list_update=await render_list_update())
 
 
 @bp.errorhandler(ValidationError)

@@ -26,29 +26,37 @@ bp = Blueprint("home", __name__)
 async def index() -> Response:
     """Show the page with the part of the list that is asked for."""
     live_list = services().live_list
-    query = request.query_string.decode(errors="replace")
-    is_first_page = build_url("/") == f"/?{query}".rstrip("?")
-    is_anonymous = not (read_cookie(SESSION) or read_cookie(FLASH))
+    [registered] = read_query("registered")
+    is_signed_in = bool(read_cookie(SESSION))  # or was: only the database knows
+    is_first_page = not any(read_list_query())
     snapshot = live_list.snapshot if is_first_page else None
-    if snapshot and live_list.is_fresh and is_anonymous:
+    if snapshot and live_list.is_live and not (is_signed_in or registered or read_cookie(FLASH)):
         return await render_snapshot(snapshot)
     try:
         with pool_timeout(FALLBACK_SECONDS if snapshot else None):
             account = await current_account()
             user_page = await read_user_page()
+            registered_username = await find_username(registered)
     except psycopg.OperationalError:
         if not snapshot:
             raise
-        return await render("home.html", user_page=snapshot.user_page, away_since=live_list.read_at)
-    [name] = read_query("registered")
-    registered = await find_username(name)
+        names = {user.username for user in snapshot.user_page.users}
+        return await render(
+            "home.html",
+            user_page=snapshot.user_page,
+            is_live=False,
+            away_since=live_list.read_at,
+            account_is_unknown=is_signed_in,
+            registered=registered if registered in names else None,
+            flashed=pop_flash(),
+        )
     return await render(
         "home.html",
         user_page=user_page,
         account=account,
-        registered=registered,
-        sign_in_username=registered,
-        open_sign_in=bool(registered),
+        registered=registered_username,
+        sign_in_username=registered_username,
+        open_sign_in=bool(registered_username),
         flashed=pop_flash(),
     )
 

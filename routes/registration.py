@@ -36,15 +36,15 @@ async def register() -> Response:
     name, password = await read_form("username", "password")
     username = parse_username(name)
     password_hash = await services().password_hasher.hash_validated(password, username)
-    version = await users.insert_user(services().database, username.shown, username.key, password_hash)
-    if version is None:
+    account = await current_account()  # before the insert: after it nothing may fail
+    if not await users.insert_user(services().database, username.shown, username.key, password_hash):
         raise UsernameTakenError(username)
-    list_update = await render_list_update(version)  # also without HTMX: the next page shows the user
+    list_update = await render_list_update()  # also without HTMX: the next page shows the user
     if not is_htmx():
         return see_other(build_url("/", registered=username.shown))
     return await render(
         "_register_response.html",
-        account=await current_account(),
+        account=account,
         registered=username.shown,
         sign_in_username=username.shown,
         list_update=list_update,

@@ -15,7 +15,8 @@ from queries.user_list import UserPage, select_user_page
 
 REFRESH_SECONDS = 0.1  # between two reads of the list, however many changes there are
 WAIT_SECONDS = 1.0  # for the snapshot of a certain version
-CHECK_SECONDS = 8.0  # without a change, after which the list is read anyway: a dead peer is silent
+CHECK_SECONDS = 8.0  # without a change, after which one is asked for: a dead peer is silent
+NOTIFICATION_SECONDS = 2.0  # in which a notification arrives
 RECONNECT_SECONDS = 0.1  # the first pause; each further one is twice as long, with jitter
 MAX_RECONNECT_SECONDS = 5.0
 
@@ -26,25 +27,31 @@ logger = logging.getLogger(__name__)
 class Snapshot:
     """The newest page of the list at one moment.
 
-    `away_since` is when the database was last reached.
-
-    `away_since` is None while the database is there.
+    `is_live` says whether changes arrive at once. `away_since` is when the database was last
+    reached, None while it is there.
     """
 
     user_page: UserPage
-    away_since: datetime | None
+    is_live: bool = True
+    away_since: datetime | None = None
 
     @property
     def event_id(self) -> str:
-        """The version, or "away" while the database is away."""
-        return "away" if self.away_since else str(self.user_page.version)
+        """The version, with what else the page says of the list."""
+        if self.away_since:
+            return "away"
+        return f"{self.user_page.version}{'' if self.is_live else '-not-live'}"
+
+
+class NoNotificationError(Exception):
+    """The database accepts LISTEN, but no notification arrives."""
 
 
 class LiveList:
     """Keeps the newest snapshot, and wakes the viewers.
 
     `snapshot` is None until the list was read for the first time; `read_at` is when it was last
-    read. `is_fresh` is true while the list is being listened to. `viewers` counts the streams.
+    read. `is_live` is true while notifications of changes arrive. `viewers` counts the streams.
     """
 
     def __init__(self, database: Database, conninfo: str) -> None:
@@ -54,7 +61,7 @@ class LiveList:
         self._closed = False
         self.snapshot: Snapshot | None = None
         self.read_at = datetime.now(UTC)
-        self.is_fresh = False
+        self.is_live = False
         self.viewers = 0
 
     @asynccontextmanager
@@ -86,7 +93,7 @@ class LiveList:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(WAIT_SECONDS):
-                while self.is_fresh and self.snapshot:
+                while self.is_live and self.snapshot:
                     if self.snapshot.user_page.version >= version:
                         return self.snapshot
                     await self._changed.wait()
@@ -110,16 +117,18 @@ class LiveList:
             try:
                 await self._listen_while_connected()
             except Exception as error:  # whatever it was, the list must come back
-                if self.is_fresh:
+                if self.is_live:
                     pause, is_logged = RECONNECT_SECONDS, False
                 if not is_logged and not self._closed:
                     is_logged = True
-                    is_bug = not isinstance(error, psycopg.Error)
+                    is_bug = not isinstance(error, psycopg.Error | NoNotificationError)
                     logger.warning("The list is not live: %s", " ".join(str(error).split()), exc_info=is_bug)
-                if self.snapshot and (not self.is_fresh or isinstance(error, ResponseTimeoutError)):
+                if isinstance(error, NoNotificationError):
+                    await self._publish_unnotified()
+                elif self.snapshot and (not self.is_live or isinstance(error, ResponseTimeoutError)):
                     # Not after the first failure of another kind, which may last but a moment.
-                    self._publish(Snapshot(self.snapshot.user_page, self.read_at))
-            self.is_fresh = False
+                    self._publish(Snapshot(self.snapshot.user_page, is_live=False, away_since=self.read_at))
+            self.is_live = False
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (jitter)
             pause = min(2 * pause, MAX_RECONNECT_SECONDS)
 
@@ -128,19 +137,42 @@ class LiveList:
         async with await Connection.connect(self._conninfo, autocommit=True) as connection:
             with self._database.response_deadline(connection):
                 await connection.execute("LISTEN roster")
+            await self._check_notifications(connection)
             while True:
                 with self._database.response_deadline(connection):
                     user_page = await select_user_page(connection)
                 self.read_at = datetime.now(UTC)
-                self._publish(Snapshot(user_page, None))
-                self.is_fresh = True
+                self._publish(Snapshot(user_page))
+                self.is_live = True
                 await asyncio.sleep(REFRESH_SECONDS)
-                async for _ in connection.notifies(timeout=CHECK_SECONDS, stop_after=1):
-                    pass
+                if not await _is_notified(connection, CHECK_SECONDS):
+                    await self._check_notifications(connection)
+
+    async def _check_notifications(self, connection: Connection) -> None:
+        """Raise NoNotificationError unless one of ours arrives.
+
+        None arrives where a pooler took the LISTEN, where LISTEN_DATABASE_URL names another database,
+        and where the network lost the connection without a word. All other listeners of the database
+        are notified, too; they need no check of their own then.
+        """
+        await self._database.run(_notify)
+        if not await _is_notified(connection, NOTIFICATION_SECONDS):
+            raise NoNotificationError(
+                "no notification arrives. LISTEN_DATABASE_URL must name the same database as"
+                " DATABASE_URL, and lead to it without PgBouncer"
+            )
+
+    async def _publish_unnotified(self) -> None:
+        """Publish the list as it is, although it is not live."""
+        with suppress(psycopg.Error):
+            # On the pool: this connection may lead to another database.
+            user_page = await select_user_page(self._database)
+            self.read_at = datetime.now(UTC)
+            self._publish(Snapshot(user_page, is_live=False))
 
     def _publish(self, new: Snapshot) -> None:
         old = self.snapshot
-        if old and (old.user_page, old.away_since) == (new.user_page, new.away_since):
+        if old and (old.user_page, old.event_id) == (new.user_page, new.event_id):
             return
         self.snapshot = new
         self._wake()
@@ -148,3 +180,12 @@ class LiveList:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+async def _notify(connection: Connection) -> None:
+    await connection.execute("NOTIFY roster")
+
+
+async def _is_notified(connection: Connection, seconds: float) -> bool:
+    """Return whether a notification comes in that time."""
+    return bool([notification async for notification in connection.notifies(timeout=seconds, stop_after=1)])

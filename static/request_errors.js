@@ -1,6 +1,6 @@
 // Shows a message when a request fails: hx-status cannot handle a request without any response,
 // and it cannot tell a proxy's error page, which must not be swapped in, from a response of Roster.
-const offlineMessage = () => htmx.find("#offline-message").content.textContent.trim();
+const messageText = (id) => htmx.find(id).content.textContent.trim();
 
 // Runs by itself while somebody types, so its failure is not shown.
 const isUsernameCheck = ({ target }) => target.id === "username";
@@ -8,8 +8,11 @@ const isUsernameCheck = ({ target }) => target.id === "username";
 const showRequestError = (event) => {
   if (isEventStream(event)) showConnected(false);
   if (isEventStream(event) || isUsernameCheck(event)) return;
+  // A form that was sent may have arrived; for a search that makes no difference.
   const section = event.target.closest?.("#register, #account");
-  htmx.find(section ? `#${section.id}-message` : "#notice").textContent = offlineMessage();
+  htmx.find(section ? `#${section.id}-message` : "#notice").textContent = messageText(
+    section ? "#no-answer-message" : "#offline-message",
+  );
 };
 
 htmx.on("htmx:error", showRequestError);
@@ -31,5 +34,5 @@ htmx.on("htmx:before:request", (event) => {
 });
 htmx.on("htmx:sse:after:connection", () => {
   const notice = htmx.find("#notice");
-  if (notice.textContent === offlineMessage()) notice.textContent = "";
+  if (notice.textContent === messageText("#offline-message")) notice.textContent = "";
 });

@@ -103,7 +103,7 @@ def new_database(server_url: str, template: str = "template0") -> Iterator[str]:
 def make_snapshot(version: int = 1, *names: str, away_since: datetime | None = None) -> Snapshot:
     now = datetime.now(UTC)
     users = [User(number, name, now) for number, name in enumerate(names, 1)]
-    return Snapshot(UserPage(version, len(users), users), away_since)
+    return Snapshot(UserPage(version, len(users), users), not away_since, away_since)
 
 
 def add_users(psql: psycopg.Connection, count: int, prefix: str = "user") -> None:

@@ -69,7 +69,7 @@ async def collect_states(app: Quart, psql: psycopg.Connection, locale: Locale) -
         await visitor.use_an_account()
         await visitor.cause_errors()
         states += visitor.states
-    snapshot = Snapshot(UserPage(version=1, total=0, users=[]), away_since=datetime.now(UTC))
+    snapshot = Snapshot(UserPage(version=1, total=0, users=[]), is_live=False, away_since=datetime.now(UTC))
     away = await get_services(app).snapshot_renderer.render(snapshot, locale)
     return [
         *states,

@@ -10,7 +10,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import db
-from db import Database, ResponseTimeoutError, pool_timeout
+from db import Database, OutcomeUnknownError, ResponseTimeoutError, pool_timeout
 from queries.roster import select_version
 from queries.users import insert_user, select_account
 from tests.helpers import add_users, terminate_others, usernames, wait_until
@@ -190,7 +190,10 @@ async def test_queries_at_once_succeed_after_every_pooled_connection_broke(
         assert await asyncio.gather(*(select_version(database) for _ in range(20))) == [0] * 20
 
 
-async def test_a_query_whose_connections_all_break_has_an_unknown_outcome(database: Database) -> None:
+@pytest.mark.parametrize(("is_change", "error"), [(False, ResponseTimeoutError), (True, OutcomeUnknownError)])
+async def test_a_query_whose_connections_all_break_fails_and_a_change_may_be_made(
+    database: Database, error: type[Exception], *, is_change: bool
+) -> None:
     calls = 0
 
     async def break_connection(connection: db.Connection) -> None:
@@ -198,8 +201,8 @@ async def test_a_query_whose_connections_all_break_has_an_unknown_outcome(databa
         calls += 1
         await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    with pool_timeout(60), pytest.raises(ResponseTimeoutError, match="every connection"):
-        await database.run(break_connection)
+    with pool_timeout(60), pytest.raises(error, match="every connection"):
+        await database.run(break_connection, is_change=is_change)
     assert calls == database.pool.max_size + 1
 
 
@@ -343,12 +346,12 @@ async def test_an_insert_that_committed_before_its_connection_broke_is_done(
             WHERE wait_event = 'SyncRep' AND datname = current_database()
         """
         await wait_until(lambda: psql.execute(end).fetchone() == (True,) or inserting.done())
-        assert await inserting == 1
+        assert await inserting
     finally:
         psql.execute("ALTER SYSTEM RESET synchronous_standby_names")
         psql.execute("SELECT pg_reload_conf()")
     assert usernames(psql) == ["Zoe"]
-    assert await insert_user(database, "Zoe", "zoe", "another hash") is None
+    assert not await insert_user(database, "Zoe", "zoe", "another hash")
 
 
 async def test_an_insert_whose_connection_always_breaks_stores_nothing(
@@ -364,7 +367,7 @@ async def test_an_insert_whose_connection_always_breaks_stores_nothing(
         CREATE TRIGGER break_connection AFTER INSERT ON users EXECUTE FUNCTION break_connection();
         """
     )
-    with pool_timeout(60), pytest.raises(ResponseTimeoutError):
+    with pool_timeout(60), pytest.raises(OutcomeUnknownError):
         await insert_user(database, "Zoe", "zoe", "hash")
     assert usernames(psql) == []
 

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 from quart import Quart, Response, g, request
 
-from queries.sessions import LIFETIME
+from queries import devices, sessions
 from web.request_context import is_tls
 
 SESSION = "session"
+DEVICE = "device"  # stays after a sign-out, see web/credentials.py
 FLASH = "flash"
 FLASH_LIFETIME = timedelta(minutes=1)  # in which the page that shows the message is asked for
 
@@ -33,7 +34,12 @@ def set_cookie(name: str, value: str, max_age: timedelta) -> None:
 
 def set_session_cookie(token: str) -> None:
     """Let the response keep the visitor signed in."""
-    set_cookie(SESSION, token, LIFETIME)
+    set_cookie(SESSION, token, sessions.LIFETIME)
+
+
+def set_device_cookie(token: str) -> None:
+    """Let the browser be recognised at the next sign-in."""
+    set_cookie(DEVICE, token, devices.LIFETIME)
 
 
 def delete_cookie(name: str) -> None:

@@ -1,19 +1,29 @@
 """Verifying passwords, at sign-in and of the account."""
 
+from typing import TypeAlias
+
+from queries.devices import insert_device, is_known_device
 from queries.users import Account, select_account, update_password_hash
+from services.tokens import hash_token, new_token
 from services.validation import ValidationError
 from web.client_address import client_address
+from web.cookies import DEVICE, SESSION, read_cookie, set_device_cookie
 from web.current_account import current_account
 from web.i18n import gettext_noop
 from web.rate_limits import (
     ACCOUNT,
+    OWN_SIGN_IN_PER_ADDRESS,
+    OWN_WRONG_PASSWORDS,
     SIGN_IN_PER_ADDRESS,
     SIGN_IN_PER_ADDRESS_AND_NAME,
     WRONG_PASSWORDS,
+    RateLimit,
     check_rate_limit,
     refund,
 )
 from web.request_context import services
+
+Attempt: TypeAlias = tuple[RateLimit, str]  # where it was counted
 
 
 class InvalidCredentialsError(ValidationError):
@@ -27,9 +37,13 @@ async def verify_sign_in(username_key: str, password: str) -> Account:
 
     Raises InvalidCredentialsError, which never says which of them is wrong.
     """
-    await _count_attempt(username_key)
+    token = read_cookie(DEVICE)
+    if token and await is_known_device(services().database, hash_token(token), username_key):
+        attempt = await _count_own_attempt(hash_token(token))
+    else:
+        attempt = await _count_attempt(username_key)
     account = await select_account(services().database, username_key)
-    if not await _verify(password, account) or not account:
+    if not await _verify(password, account, attempt) or not account:
         raise InvalidCredentialsError("sign-in-password", gettext_noop("User name or password is wrong."))
     return account
 
@@ -44,26 +58,45 @@ async def verify_current_account(password: str, field: str) -> Account:
         await check_rate_limit(ACCOUNT, client_address())
         message = gettext_noop("You are signed out. Sign in again.")
         raise InvalidCredentialsError("sign-in-password", message)
-    await _count_attempt(account.username_key)
-    if not await _verify(password, account):
+    attempt = await _count_own_attempt(hash_token(read_cookie(SESSION)))
+    if not await _verify(password, account, attempt):
         raise InvalidCredentialsError(field, gettext_noop("This password is wrong."))
     return account
 
 
-async def _count_attempt(username_key: str) -> None:
+async def _count_attempt(username_key: str) -> Attempt:
+    """Count an attempt of a stranger."""
     await check_rate_limit(SIGN_IN_PER_ADDRESS, client_address())
     if username_key:  # without one it is nobody's name, so there is nobody to protect
         await check_rate_limit(SIGN_IN_PER_ADDRESS_AND_NAME, client_address(), username_key)
         # Counted before it is known to be wrong, or many guesses at once would all be allowed.
         await check_rate_limit(WRONG_PASSWORDS, username_key)
+    return WRONG_PASSWORDS, username_key
 
 
-async def _verify(password: str, account: Account | None) -> bool:
+async def _count_own_attempt(token_hash: bytes) -> Attempt:
+    """Count an attempt by the token of a session or device."""
+    await check_rate_limit(OWN_SIGN_IN_PER_ADDRESS, client_address())
+    await check_rate_limit(OWN_WRONG_PASSWORDS, token_hash.hex())
+    return OWN_WRONG_PASSWORDS, token_hash.hex()
+
+
+async def _verify(password: str, account: Account | None, attempt: Attempt) -> bool:
     password_hash = account.password_hash if account else None
     is_right = await services().password_hasher.verify(password, password_hash)
     if account and is_right:
-        await refund(WRONG_PASSWORDS, account.username_key)
+        await refund(*attempt)
     return is_right
+
+
+async def remember_device(account: Account) -> None:
+    """Have this browser recognised at its next sign-in.
+
+    Whoever guesses the account's password elsewhere does then not keep it out.
+    """
+    token, old_token = new_token(), read_cookie(DEVICE)
+    await insert_device(services().database, account, hash_token(token), hash_token(old_token))
+    set_device_cookie(token)
 
 
 async def renew_hash(account: Account, password: str) -> None:

@@ -7,12 +7,11 @@ import psycopg
 from quart import Quart, Response, current_app, request
 from werkzeug.exceptions import HTTPException, ServiceUnavailable, TooManyRequests
 
-from db import ResponseTimeoutError
+from db import OutcomeUnknownError
 from services.passwords import BusyError
 from web.i18n import gettext, gettext_noop, ngettext, ngettext_noop
 from web.request_context import is_htmx
 from web.responses import render
-from web.same_origin import SAFE_METHODS
 
 RETRY_SECONDS = 5
 DEFAULT_TARGET = "#notice"
@@ -95,6 +94,5 @@ async def _handle_unavailable(error: Exception) -> Response:
 
     That is a full queue, or a database that is away.
     """
-    is_unknown = isinstance(error, ResponseTimeoutError) and request.method not in SAFE_METHODS
-    kind = _OutcomeUnknown if is_unknown else ServiceUnavailable
+    kind = _OutcomeUnknown if isinstance(error, OutcomeUnknownError) else ServiceUnavailable
     return await handle_http_exception(kind(retry_after=RETRY_SECONDS))

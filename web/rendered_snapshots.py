@@ -64,7 +64,11 @@ class SnapshotRenderer:
     async def _render(self, snapshot: Snapshot, locale: Locale) -> RenderedSnapshot:
         with force_locale(locale):
             async with self._app.app_context():
-                context = {"user_page": snapshot.user_page, "away_since": snapshot.away_since}
+                context = {
+                    "user_page": snapshot.user_page,
+                    "is_live": snapshot.is_live,
+                    "away_since": snapshot.away_since,
+                }
                 page = await render_template("home.html", **context)
                 list_update = await render_template("_list_update.html", **context)
         return RenderedSnapshot(snapshot.event_id, page, Markup(list_update))  # noqa: S704 (a template's)

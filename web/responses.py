@@ -1,10 +1,13 @@
 """Pages, fragments of them, and the list as it is now."""
 
+import psycopg
 from markupsafe import Markup
 from quart import Quart, Response, render_template
 
+from db import pool_timeout
+from queries.roster import select_version
 from queries.user_list import UserPage, select_user_page
-from services.live_list import Snapshot
+from services.live_list import WAIT_SECONDS, Snapshot
 from services.usernames import fold_prefix
 from web.client_address import client_address
 from web.forms import read_list_query
@@ -16,6 +19,7 @@ from web.urls import build_url
 # What templates may ask for although a route has nothing to say about it.
 OPTIONAL = (
     "account",
+    "account_is_unknown",
     "away_since",
     "error",
     "flashed",
@@ -37,8 +41,8 @@ def init_app(app: Quart) -> None:
     )
 
     @app.context_processor
-    async def unset() -> dict[str, None]:
-        return dict.fromkeys(OPTIONAL)
+    async def defaults() -> dict[str, bool | None]:
+        return dict.fromkeys(OPTIONAL) | {"is_live": get_services(app).live_list.is_live}
 
 
 async def render(template: str, status: int = 200, **context: object) -> Response:
@@ -63,9 +67,17 @@ async def read_user_page() -> UserPage:
     return await select_user_page(services().database, prefix=fold_prefix(q), before=before, after=after)
 
 
-async def render_list_update(version: int) -> Markup:
-    """Return the list update of that version or a later one."""
-    snapshot = await services().live_list.wait_for(version)
-    if snapshot is None:
-        snapshot = Snapshot(await select_user_page(services().database), away_since=None)
+async def render_list_update() -> Markup | None:
+    """Return the list update with the change that was just made.
+
+    That change is done, so an error of the database is none of the response: return None then.
+    """
+    live_list, database = services().live_list, services().database
+    try:
+        with pool_timeout(WAIT_SECONDS):
+            snapshot = await live_list.wait_for(await select_version(database))
+            if snapshot is None:
+                snapshot = Snapshot(await select_user_page(database), is_live=live_list.is_live)
+    except psycopg.Error:
+        return None
     return (await services().snapshot_renderer.render(snapshot, get_locale())).list_update

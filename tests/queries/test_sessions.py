@@ -36,7 +36,7 @@ def let_pass(psql: psycopg.Connection, time: str) -> None:
 
 async def test_a_session_names_its_account(database: Database, account: Account) -> None:
     assert await sessions.insert_session(database, account, TOKEN)
-    assert await sessions.select_session(database, TOKEN) == sessions.Session(account, extended=False)
+    assert await sessions.select_session(database, TOKEN) == sessions.Session(account, is_extendable=False)
     assert await sessions.select_session(database, OTHER_TOKEN) is None
 
 
@@ -59,17 +59,18 @@ async def test_a_new_session_ends_the_old_one_and_expired_ones(
 
 
 @pytest.mark.parametrize(
-    ("time", "extended"), [("23 hours", False), ("25 hours", True), ("29 days 23 hours", True)]
+    ("time", "is_extendable"), [("23 hours", False), ("25 hours", True), ("29 days 23 hours", True)]
 )
-async def test_a_session_is_extended_once_a_day(
-    database: Database, psql: psycopg.Connection, account: Account, time: str, *, extended: bool
+async def test_a_session_can_be_extended_once_a_day(
+    database: Database, psql: psycopg.Connection, account: Account, time: str, *, is_extendable: bool
 ) -> None:
     await sessions.insert_session(database, account, TOKEN)
     let_pass(psql, time)
-    assert await sessions.select_session(database, TOKEN) == sessions.Session(account, extended)
-    assert await sessions.select_session(database, TOKEN) == sessions.Session(account, extended=False)
+    assert await sessions.select_session(database, TOKEN) == sessions.Session(account, is_extendable)
+    await sessions.extend_session(database, TOKEN)
+    assert await sessions.select_session(database, TOKEN) == sessions.Session(account, is_extendable=False)
     let_pass(psql, "29 days 12 hours")
-    assert bool(await sessions.select_session(database, TOKEN)) is extended
+    assert await sessions.select_session(database, TOKEN)
 
 
 async def test_a_session_that_has_expired_is_not_brought_back(

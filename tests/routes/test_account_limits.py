@@ -57,7 +57,13 @@ def client_at(app: Quart, address: str) -> httpx.AsyncClient:
 
 def use_up(psql: psycopg.Connection, limit: tuple[str, int]) -> None:
     """Use a limit up, for long."""
-    psql.execute("INSERT INTO rate_limits VALUES (%s, now() + 1.9 * %s * interval '1 s')", limit)
+    psql.execute(
+        """
+        INSERT INTO rate_limits VALUES (%s, now() + 1.9 * %s * interval '1 s')
+        ON CONFLICT (key) DO UPDATE SET full_at = EXCLUDED.full_at
+        """,
+        limit,
+    )
 
 
 def counters(psql: psycopg.Connection) -> set[str]:
@@ -88,17 +94,90 @@ async def test_a_refusal_says_by_the_account_when_to_try_again(
 
 @pytest.mark.parametrize("limit", SIGN_IN_LIMITS)
 async def test_over_a_limit_not_even_the_right_password_is_verified(
-    zoe: httpx.AsyncClient, psql: psycopg.Connection, verified: list[str], limit: tuple[str, int]
+    app: Quart, psql: psycopg.Connection, verified: list[str], limit: tuple[str, int]
 ) -> None:
-    assert (await sign_in(zoe)).status_code == 200
-    psql.execute("TRUNCATE rate_limits")
     use_up(psql, limit)
-    verified.clear()
-    form = {"password": PASSWORD, "current_password": PASSWORD, "new_password": OTHER_PASSWORD}
-    for path in ("/account/password", "/account/delete"):
-        assert (await zoe.post(path, data=form)).status_code == 429
-    assert (await sign_in(zoe)).status_code == 429
+    assert (await sign_in(client_at(app, ADDRESS))).status_code == 429
     assert verified == []
+
+
+async def test_strangers_cannot_keep_a_person_out(
+    app: Quart, zoe: httpx.AsyncClient, psql: psycopg.Connection
+) -> None:
+    await sign_in(zoe)
+    for _ in range(20):
+        for limit in SIGN_IN_LIMITS:
+            use_up(psql, limit)
+        assert (await sign_in(client_at(app, ADDRESS))).status_code == 429
+        await zoe.post("/sign-out")
+        assert (await sign_in(zoe)).status_code == 200
+    form = {"password": OTHER_PASSWORD, "current_password": OTHER_PASSWORD, "new_password": OTHER_PASSWORD}
+    for path in ("/account/password", "/account/delete"):
+        assert (await zoe.post(path, data=form)).status_code == 401
+
+
+async def test_a_browser_is_recognised_only_for_its_own_account(
+    app: Quart, zoe: httpx.AsyncClient, psql: psycopg.Connection
+) -> None:
+    await register(client_at(app, "192.0.2.2"), "eve")
+    await sign_in(zoe)
+    use_up(psql, ("wrong-passwords eve", 3600))
+    assert (await sign_in(zoe, "eve")).status_code == 429
+
+
+@pytest.mark.parametrize("path", ["/account/password", "/account/sign-out-everywhere"])
+async def test_a_new_password_and_signing_out_everywhere_forget_the_other_browsers(
+    app: Quart, zoe: httpx.AsyncClient, psql: psycopg.Connection, path: str
+) -> None:
+    other = client_at(app, ADDRESS)
+    await sign_in(other)
+    await sign_in(zoe)
+    form = {"current_password": PASSWORD, "new_password": PASSWORD}
+    assert (await zoe.post(path, data=form)).status_code == 200
+    use_up(psql, SIGN_IN_LIMITS[2])
+    assert (await sign_in(other)).status_code == 429
+    assert (await sign_in(zoe)).status_code == (200 if path == "/account/password" else 429)
+
+
+async def test_a_browser_is_forgotten_after_a_year_and_with_its_account(
+    zoe: httpx.AsyncClient, psql: psycopg.Connection
+) -> None:
+    await sign_in(zoe)
+    left = psql.execute("SELECT expires_at > now() + interval '364 days' FROM devices").fetchall()
+    assert left == [(True,)]
+    psql.execute("UPDATE devices SET expires_at = now() - interval '1 s'")
+    use_up(psql, SIGN_IN_LIMITS[2])
+    assert (await sign_in(zoe)).status_code == 429
+    psql.execute("TRUNCATE rate_limits")
+    await sign_in(zoe)
+    assert psql.execute("SELECT FROM devices").rowcount == 1
+    assert (await zoe.post("/account/delete", data={"password": PASSWORD})).status_code == 200
+    assert psql.execute("SELECT FROM devices").rowcount == 0
+    await register(zoe)
+    await sign_in(zoe)
+    psql.execute("TRUNCATE users")
+    assert psql.execute("SELECT FROM devices").rowcount == 0
+
+
+@pytest.mark.usefixtures("verified")
+async def test_a_session_and_a_browser_can_try_30_wrong_passwords_each(
+    zoe: httpx.AsyncClient, psql: psycopg.Connection
+) -> None:
+    await sign_in(zoe)
+    wrong = {"password": OTHER_PASSWORD}
+    assert 30 <= await count_allowed(lambda _: zoe.post("/account/delete", data=wrong)) < 33
+    psql.execute("DELETE FROM rate_limits WHERE key LIKE 'own-sign-ins%'")
+    assert 30 <= await count_allowed(lambda _: sign_in(zoe, password=OTHER_PASSWORD)) < 33
+
+
+@pytest.mark.usefixtures("verified")
+async def test_an_address_can_verify_60_passwords_of_its_own_people_at_once(
+    zoe: httpx.AsyncClient, psql: psycopg.Connection
+) -> None:
+    await sign_in(zoe)
+    use_up(psql, (f"own-sign-ins {ADDRESS}", 60))
+    assert (await sign_in(zoe)).status_code == 429
+    assert (await zoe.post("/account/delete", data={"password": PASSWORD})).status_code == 429
 
 
 @pytest.mark.parametrize(
@@ -183,13 +262,13 @@ async def test_guesses_at_once_cannot_slip_past_the_limit_of_wrong_passwords(
     assert verified == [OTHER_PASSWORD]
 
 
-async def test_the_right_password_does_not_count_as_a_wrong_one(
-    zoe: httpx.AsyncClient, psql: psycopg.Connection
-) -> None:
+@pytest.mark.usefixtures("zoe")
+async def test_the_right_password_does_not_count_as_a_wrong_one(app: Quart, psql: psycopg.Connection) -> None:
     psql.execute("INSERT INTO rate_limits VALUES ('wrong-passwords zoe', now() + interval '3563 s')")
-    assert [(await sign_in(zoe)).status_code for _ in range(3)] == [200] * 3
-    assert (await sign_in(zoe, password=OTHER_PASSWORD)).status_code == 401
-    response = await sign_in(zoe)
+    assert [(await sign_in(client_at(app, ADDRESS))).status_code for _ in range(3)] == [200] * 3
+    client = client_at(app, ADDRESS)
+    assert (await sign_in(client, password=OTHER_PASSWORD)).status_code == 401
+    response = await sign_in(client)
     assert response.status_code == 429
     assert int(response.headers["Retry-After"]) <= 36
 

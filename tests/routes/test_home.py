@@ -45,6 +45,7 @@ async def test_pages_lead_from_the_newest_to_the_first_people_and_back(
     client: httpx.AsyncClient, psql: psycopg.Connection
 ) -> None:
     add_users(psql, 51)
+    await wait_for_list(client, "user51")
     newest = await client.get("/?q=")
     assert names_in(newest) == [f"user{n}" for n in range(51, 1, -1)]
     assert parse_html(newest).select("#newest")
@@ -142,7 +143,7 @@ async def test_a_list_that_may_be_old_is_not_shown_from_memory(
     live_list.close()
     psql.execute("DROP TRIGGER users_inserted ON users")  # so that no change is noticed
     add_users(psql, 1, "new")
-    live_list.is_fresh = False
+    live_list.is_live = False
     assert names_in(await client.get("/")) == ["new1", "user1"]
 
 

@@ -58,7 +58,7 @@ async def next_snapshot(live_list: LiveList, sent: Snapshot | None = None) -> Sn
 
 @pytest.mark.parametrize("present", [3, 4])
 async def test_a_version_that_is_there_already_is_returned_at_once(live_list: LiveList, present: int) -> None:
-    live_list.snapshot, live_list.is_fresh = make_snapshot(present), True
+    live_list.snapshot, live_list.is_live = make_snapshot(present), True
     async with asyncio.timeout(SECONDS):
         assert await live_list.wait_for(3) is live_list.snapshot
 
@@ -84,7 +84,7 @@ async def test_the_wait_for_a_version_ends_without_it(
     live_list: LiveList, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.live_list.WAIT_SECONDS", 0.01)
-    live_list.snapshot, live_list.is_fresh = make_snapshot(3), True
+    live_list.snapshot, live_list.is_live = make_snapshot(3), True
     async with asyncio.timeout(SECONDS):
         assert await live_list.wait_for(4) is None
 
@@ -126,7 +126,7 @@ async def test_it_starts_with_the_first_list(live_list: LiveList, psql: psycopg.
         assert live_list.snapshot
         assert [user.username for user in live_list.snapshot.user_page.users] == ["user2", "user1"]
         assert live_list.snapshot.event_id == "1"
-        await wait_until(lambda: live_list.is_fresh)
+        await wait_until(lambda: live_list.is_live)
 
 
 async def test_it_starts_without_a_database(
@@ -136,7 +136,7 @@ async def test_it_starts_without_a_database(
     live_list = LiveList(database, f"host={tmp_path} dbname=x")
     async with asyncio.timeout(SECONDS), live_list.run():
         assert live_list.snapshot is None
-        assert not live_list.is_fresh
+        assert not live_list.is_live
 
 
 async def test_its_end_ends_the_waits_and_the_connection(
@@ -216,7 +216,7 @@ async def test_changes_made_while_the_listener_was_cut_off_arrive(
     async with live_list.run():
         snapshot = await next_snapshot(live_list)
         for number in range(1, 4):
-            await wait_until(lambda: live_list.is_fresh)
+            await wait_until(lambda: live_list.is_live)
             terminate_others(psql)
             add_users(psql, 1, f"user{number}x")
             while snapshot.user_page.total != number:
@@ -233,7 +233,7 @@ async def test_while_the_database_is_away_the_last_list_says_since_when(
         async with deny_connections(psql, server_url):
             away = await next_snapshot(live_list, present)
             assert (away.user_page, away.away_since) == (present.user_page, read_at)
-            assert (away.event_id, live_list.read_at, live_list.is_fresh) == ("away", read_at, False)
+            assert (away.event_id, live_list.read_at, live_list.is_live) == ("away", read_at, False)
         back = await next_snapshot(live_list, away)
         assert (back.user_page, back.away_since, back.event_id) == (present.user_page, None, "1")
         assert live_list.read_at != read_at
@@ -244,28 +244,54 @@ async def test_a_broken_connection_alone_is_not_reported_to_viewers(
 ) -> None:
     async with live_list.run():
         first = await next_snapshot(live_list)
-        await wait_until(lambda: live_list.is_fresh)
+        await wait_until(lambda: live_list.is_live)
         terminate_others(psql)
         add_users(psql, 1)
         following = await next_snapshot(live_list, first)
         assert (following.event_id, following.away_since) == ("1", None)
 
 
-async def test_a_database_that_stops_answering_is_reported_at_once(
-    database: Database, database_url: str, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_pool_silent", [False, True])
+async def test_a_connection_that_goes_silent_is_reported_and_replaced(
+    database_url: str, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, *, is_pool_silent: bool
 ) -> None:
     monkeypatch.setattr("services.live_list.CHECK_SECONDS", 0.1)
+    monkeypatch.setattr("services.live_list.NOTIFICATION_SECONDS", 0.5)
     monkeypatch.setattr("db.RESPONSE_SECONDS", 0.5)
     async with proxy(database_url) as (proxy_url, freeze):
+        database = Database(proxy_url if is_pool_silent else database_url, pool_size=1)
+        await database.open()
         live_list = LiveList(database, proxy_url)
         async with live_list.run():
             present = await next_snapshot(live_list)
             freeze()
             snapshot = await next_snapshot(live_list, present)
-            assert snapshot.away_since
+            assert (snapshot.is_live, bool(snapshot.away_since)) == (False, is_pool_silent)
             add_users(psql, 1)
-            while snapshot.user_page.total != 1:
+            while not (snapshot.is_live and snapshot.user_page.total == 1):
                 snapshot = await next_snapshot(live_list, snapshot)
+        await database.close()
+
+
+async def test_a_listener_of_another_database_is_not_live_but_the_list_is_shown(
+    database: Database,
+    empty_database_url: str,
+    psql: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name in "NOTIFICATION_SECONDS", "MAX_RECONNECT_SECONDS":
+        monkeypatch.setattr(f"services.live_list.{name}", 0.1)
+    live_list = LiveList(database, empty_database_url)
+    async with live_list.run():
+        snapshot = await next_snapshot(live_list)
+        assert (snapshot.is_live, live_list.is_live, snapshot.event_id) == (False, False, "0-not-live")
+        add_users(psql, 1)
+        snapshot = await next_snapshot(live_list, snapshot)
+        assert (snapshot.is_live, snapshot.user_page.total) == (False, 1)
+    [record] = [record for record in caplog.records if record.name == "services.live_list"]
+    assert record.message.startswith("The list is not live: no notification arrives. LISTEN_DATABASE_URL")
+    assert not record.exc_info
 
 
 @pytest.mark.parametrize(("jitter", "share"), [(max, 1.0), (min, 0.5)])
@@ -305,10 +331,10 @@ async def test_after_a_connection_the_pauses_begin_again(
     monkeypatch.setattr(random, "uniform", max)
     replace_sleep(monkeypatch, sleep)
     async with live_list.run():
-        await wait_until(lambda: live_list.is_fresh)
+        await wait_until(lambda: live_list.is_live)
         async with deny_connections(psql, server_url):
             await wait_until(lambda: len(pauses) >= 3)
-        await wait_until(lambda: live_list.is_fresh)
+        await wait_until(lambda: live_list.is_live)
         before = len(pauses)
         terminate_others(psql)
         await wait_until(lambda: len(pauses) > before)
@@ -331,18 +357,19 @@ async def test_each_outage_is_logged_once(
         return low
 
     async def fail_and_recover() -> None:
-        await wait_until(lambda: live_list.is_fresh)
+        await wait_until(lambda: live_list.is_live)
         pauses.clear()
         async with deny_connections(psql, server_url):
             await wait_until(lambda: len(pauses) >= 4)
-        await wait_until(lambda: live_list.is_fresh)
+        await wait_until(lambda: live_list.is_live)
 
     monkeypatch.setattr(random, "uniform", jitter)
     async with live_list.run():
         for outage in (1, 2):
             await fail_and_recover()
-            assert [record.message[:21] for record in caplog.records] == ["The list is not live:"] * outage
-            assert not any(record.exc_info for record in caplog.records)
+            records = [record for record in caplog.records if record.name == "services.live_list"]
+            assert [record.message[:21] for record in records] == ["The list is not live:"] * outage
+            assert not any(record.exc_info for record in records)
 
 
 async def test_a_listener_that_never_connects_is_logged(

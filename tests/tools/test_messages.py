@@ -10,7 +10,7 @@ from babel.messages.pofile import read_po
 from tools import messages
 from tools.messages import CATALOGUE, collect
 
-OFFLINE = "There is no connection to Roster. Nothing is lost: please try again."
+OFFLINE = "There is no connection to Roster. Please try again."
 
 
 def read_catalogue(path: Path = CATALOGUE) -> Catalog:

@@ -49,7 +49,7 @@ async def test_a_session_cookie_lasts_30_days_and_no_script_or_other_site_has_it
     visitor: httpx.AsyncClient,
 ) -> None:
     response = await sign_in(visitor)
-    assert list(set_cookies(response)) == ["session"]
+    assert list(set_cookies(response)) == ["session", "device"]
     assert attributes(response, "session") == {
         "httponly": True,
         "samesite": "Lax",
@@ -111,7 +111,7 @@ async def test_behind_a_tls_proxy_cookies_are_as_over_tls(proxied_client: httpx.
     await register(proxied_client)
     response = await sign_in(proxied_client)
     cookies = set_cookies(response)
-    assert set(cookies) == {"__Host-session", "__Host-flash"}
+    assert set(cookies) == {"__Host-session", "__Host-device", "__Host-flash"}
     for name in cookies:
         assert attributes(response, name)["secure"] is True
         assert attributes(response, name)["path"] == "/"

@@ -8,17 +8,21 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadGateway, HTTPException, ImATeapot, MethodNotAllowed, Unauthorized
 
 import db
-from db import ResponseTimeoutError
+from app import create_app
+from db import OutcomeUnknownError, ResponseTimeoutError
 from queries import users
 from services.passwords import BusyError, PasswordHasher
+from settings import Settings
 from tests.helpers import (
     FORM,
     FORM_HEADERS,
     HTMX,
     PASSWORD,
     http_client,
+    is_signed_in,
     parse_html,
     register,
+    sign_in,
     terminate_others,
     text_of,
     usernames,
@@ -121,6 +125,7 @@ async def test_an_error_without_a_sentence_of_its_own_has_the_one_of_its_class(
         psycopg.InterfaceError("secret"),
         psycopg.errors.ReadOnlySqlTransaction("secret"),
         psycopg.errors.QueryCanceled("secret"),
+        ResponseTimeoutError("secret"),
     ],
 )
 async def test_what_may_be_over_in_seconds_is_said_to_be_so(
@@ -152,13 +157,32 @@ async def test_a_full_queue_of_passwords_says_that_nothing_is_lost(
     assert usernames(psql) == []
 
 
-async def test_a_database_that_only_reads_says_that_nothing_is_lost(
-    client: httpx.AsyncClient, psql: psycopg.Connection
+async def test_a_database_that_only_reads_is_read_and_refuses_only_changes(
+    database_url: str, psql: psycopg.Connection
 ) -> None:
-    psql.execute(f"ALTER DATABASE {psql.info.dbname} SET default_transaction_read_only = on")
-    terminate_others(psql)
-    response = await register(client)
-    assert (response.status_code, text_of(response, "h2")) == (503, NOTHING_IS_LOST)
+    app = create_app(Settings(database_url=database_url))  # with rate limits, which write
+    async with app.test_app():
+        visitor = http_client(app)
+        await register(visitor, "Zoe")
+        await sign_in(visitor, "Zoe")
+        psql.execute("UPDATE sessions SET expires_at = now() + interval '1 day'")  # to be extended
+        psql.execute(f"ALTER DATABASE {psql.info.dbname} SET default_transaction_read_only = on")
+        terminate_others(psql)
+        for path in ("/", "/?q=z", "/users?q=z", "/register/check?username=eve"):
+            response = await visitor.get(path, headers=HTMX)
+            assert response.status_code == 200, path
+        assert await is_signed_in(visitor)
+        for path in (
+            "/register",
+            "/sign-in",
+            "/sign-out",
+            "/account/password",
+            "/account/sign-out-everywhere",
+            "/account/delete",
+        ):
+            fields = FORM | {"current_password": PASSWORD, "new_password": "another unlikely phrase"}
+            response = await visitor.post(path, data=fields)
+            assert (response.status_code, text_of(response, "h2")) == (503, NOTHING_IS_LOST), path
 
 
 async def test_a_database_without_a_response_leaves_only_a_change_unknown(
@@ -177,11 +201,13 @@ async def test_a_database_without_a_response_leaves_only_a_change_unknown(
             assert text_of(response, place) == OUTCOME_UNKNOWN
 
 
-async def test_connections_that_all_break_leave_a_change_unknown(
+async def test_a_change_that_may_have_been_made_is_said_to_be_so(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(users, "insert_user", Mock(side_effect=ResponseTimeoutError))
-    assert text_of(await register(client), "h2") == OUTCOME_UNKNOWN
+    monkeypatch.setattr(users, "insert_user", Mock(side_effect=OutcomeUnknownError("secret")))
+    response = await register(client)
+    assert text_of(response, "h2") == OUTCOME_UNKNOWN
+    assert "secret" not in response.text
 
 
 async def test_a_database_that_was_away_is_used_again(

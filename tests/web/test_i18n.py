@@ -219,8 +219,8 @@ async def test_a_user_name_appears_in_a_message_of_the_language(
 
 async def test_the_offline_message_is_on_the_page_in_its_language(client: httpx.AsyncClient) -> None:
     for language, message in (
-        ("en", "There is no connection to Roster. Nothing is lost: please try again."),
-        ("zh", "连不上 Roster。什么都没有丢失，请再试一次。"),
+        ("en", "There is no connection to Roster. Please try again."),
+        ("zh", "连不上 Roster，请再试一次。"),
     ):
         page = parse_html(await client.get(f"/?lang={language}"))
         [template] = page.select("template#offline-message")
