@@ -18,7 +18,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 CONNECT_SECONDS = 5  # for each host; libpq itself waits for ever
 RECONNECT_SECONDS = 5.0  # the longest pause of the pool between two attempts
 POOL_SECONDS = 5.0  # to wait for a free connection
-STATEMENT_SECONDS = 4.0  # after which PostgreSQL cancels a statement and says so
+STATEMENT_SECONDS = 4.0  # after which PostgreSQL is asked to cancel a statement
 RESPONSE_SECONDS = 5.0  # after which a connection without a response counts as broken
 CLOSE_SECONDS = 1.0  # to wait, at the end, for connections that are being made
 MAX_WAITING = 1000  # requests that wait for a connection
@@ -51,16 +51,18 @@ class Database:
     def __init__(self, conninfo: str, pool_size: int) -> None:
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             with_connect_timeout(conninfo),
-            kwargs={"autocommit": True},
+            # No prepared statements and no settings: behind PgBouncer each statement may run on another
+            # connection of its own to PostgreSQL.
+            kwargs={"autocommit": True, "prepare_threshold": None},
             min_size=1,
             max_size=pool_size,
             timeout=POOL_SECONDS,
             max_waiting=MAX_WAITING,
             reconnect_timeout=RECONNECT_SECONDS,
-            configure=_set_statement_timeout,
             open=False,
         )
         self._pending: set[Connection] = set()
+        self._cancelling: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Start to connect, without waiting for it."""
@@ -100,12 +102,17 @@ class Database:
 
     @contextmanager
     def response_deadline(self, connection: Connection) -> Iterator[None]:
-        """Abort the connection when the block takes over 5 s.
+        """Let the block take 5 s.
 
-        It then raises ResponseTimeoutError.
+        After 4 s its statement is cancelled, and so was not done: psycopg raises QueryCanceled. After
+        5 s the connection is aborted, and the block raises ResponseTimeoutError.
         """
         self._pending.add(connection)
-        timer = asyncio.get_running_loop().call_later(RESPONSE_SECONDS, self._abort, connection)
+        loop = asyncio.get_running_loop()
+        timers = [
+            loop.call_later(STATEMENT_SECONDS, self._cancel, connection),
+            loop.call_later(RESPONSE_SECONDS, self._abort, connection),
+        ]
         try:
             yield
         except psycopg.OperationalError:
@@ -113,7 +120,8 @@ class Database:
                 raise ResponseTimeoutError("PostgreSQL did not respond in time") from None
             raise
         finally:
-            timer.cancel()
+            for timer in timers:
+                timer.cancel()
             self._pending.discard(connection)
 
     def abort_pending(self) -> None:
@@ -124,6 +132,11 @@ class Database:
         for connection in [*self._pending]:
             self._abort(connection)
 
+    def _cancel(self, connection: Connection) -> None:
+        task = asyncio.ensure_future(_cancel_statement(connection))
+        self._cancelling.add(task)  # or it might be collected while it runs
+        task.add_done_callback(self._cancelling.discard)
+
     def _abort(self, connection: Connection) -> None:
         self._pending.discard(connection)
         # Cancelling the query would wait for the server, which may be gone. A shutdown of the socket
@@ -133,8 +146,9 @@ class Database:
             peer.shutdown(socket.SHUT_RDWR)
 
 
-async def _set_statement_timeout(connection: Connection) -> None:
-    await connection.execute(f"SET statement_timeout = {STATEMENT_SECONDS * 1000:.0f}")
+async def _cancel_statement(connection: Connection) -> None:
+    with suppress(psycopg.Error):
+        await connection.cancel_safe(timeout=RESPONSE_SECONDS - STATEMENT_SECONDS)
 
 
 @contextmanager

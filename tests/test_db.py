@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from unittest.mock import Mock
 from uuid import uuid4
 
 import psycopg
@@ -146,12 +147,11 @@ def test_a_connection_string_gets_a_timeout_unless_it_sets_its_own() -> None:
         assert conninfo_to_dict(db.with_connect_timeout(own)) == {"host": "x", "connect_timeout": "9"}
 
 
-async def test_pooled_connections_have_a_connect_and_a_statement_timeout(database: Database) -> None:
+async def test_pooled_connections_have_a_connect_timeout_and_prepare_nothing(database: Database) -> None:
     async with all_connections(database) as connections:
         for connection in connections:
             assert connection.info.get_parameters()["connect_timeout"] == "5"
-            found = await connection.execute("SHOW statement_timeout")
-            assert await found.fetchone() == ("4s",)
+            assert connection.prepare_threshold is None
 
 
 async def test_the_pool_never_pauses_long_before_it_connects_again(database: Database) -> None:
@@ -212,8 +212,7 @@ async def test_an_error_on_a_sound_connection_is_not_tried_again(database: Datab
     async def cancel(connection: db.Connection) -> None:
         nonlocal calls
         calls += 1
-        await connection.execute("SET statement_timeout = '1ms'")
-        await connection.execute("SELECT pg_sleep(600)")
+        await connection.execute("SET LOCAL statement_timeout = '1ms'; SELECT pg_sleep(600)")
 
     with pytest.raises(psycopg.errors.QueryCanceled):
         await database.run(cancel)
@@ -221,16 +220,27 @@ async def test_an_error_on_a_sound_connection_is_not_tried_again(database: Datab
 
 
 async def test_a_statement_that_takes_too_long_is_cancelled_for_good(
-    database_url: str, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    database: Database, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db, "STATEMENT_SECONDS", 0.3)
     monkeypatch.setattr(db, "RESPONSE_SECONDS", LONG)
-    async with open_database(database_url) as database:
-        with psql.transaction(force_rollback=True):
-            add_users(psql, 1, "another")
-            with pytest.raises(psycopg.errors.QueryCanceled):
-                await insert_user(database, "Zoe", "zoe", "hash")
+    with psql.transaction(force_rollback=True):
+        add_users(psql, 1, "another")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            await insert_user(database, "Zoe", "zoe", "hash")
     assert usernames(psql) == []
+
+
+async def test_a_statement_that_cannot_be_cancelled_is_given_up(
+    database: Database, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "STATEMENT_SECONDS", 0.1)
+    monkeypatch.setattr(db, "RESPONSE_SECONDS", 0.5)
+    monkeypatch.setattr(db.Connection, "cancel_safe", Mock(side_effect=psycopg.errors.CancellationTimeout))
+    with psql.transaction(force_rollback=True):
+        add_users(psql, 1, "another")
+        with pytest.raises(OutcomeUnknownError):
+            await insert_user(database, "Zoe", "zoe", "hash")
 
 
 async def test_a_connection_without_a_response_is_aborted_and_its_query_not_repeated(
@@ -240,7 +250,6 @@ async def test_a_connection_without_a_response_is_aborted_and_its_query_not_repe
 
     async def sleep(connection: db.Connection) -> None:
         calls.append(connection)
-        await connection.execute("SET statement_timeout = 0")
         await connection.execute("SELECT pg_sleep(600)")
 
     monkeypatch.setattr(db, "RESPONSE_SECONDS", 0.2)
@@ -270,7 +279,6 @@ async def test_a_shutdown_aborts_every_query_that_waits_for_a_response(
     monkeypatch.setattr(db, "RESPONSE_SECONDS", LONG)
 
     async def sleep(connection: db.Connection) -> None:
-        await connection.execute("SET statement_timeout = 0")
         await connection.execute("SELECT pg_sleep(600)")
 
     sleeping = asyncio.gather(*(database.run(sleep) for _ in range(3)), return_exceptions=True)
