@@ -12,6 +12,7 @@ import db
 from services import embedded_postgres
 from services.demo_people import DemoError, add_demo_people
 from services.login_import import ImportLoginError, import_login
+from services.logs import set_up_output
 from services.stop_signal import StopSignal
 from settings import VERSION, BadSettingError, read_settings
 
@@ -28,6 +29,7 @@ ERRORS = (
 @click.version_option(VERSION, prog_name="Roster")
 def main() -> None:
     """Read the command line."""
+    set_up_output()
 
 
 @main.command()
