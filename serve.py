@@ -80,7 +80,7 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
             database_url = settings.database_url or await stack.enter_async_context(
                 embedded_postgres.run(settings.data_dir)
             )
-            await _migrate(database_url)
+            await _migrate(settings, database_url)
         _allow_many_connections()
         bind = settings.bind[0], listener.getsockname()[1]
         settings = replace(settings, database_url=database_url, bind=bind)
@@ -91,9 +91,9 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
         await _serve(app, listener, stop_signal)
 
 
-async def _migrate(database_url: str) -> None:
+async def _migrate(settings: Settings, database_url: str) -> None:
     try:
-        await db.migrate(database_url)
+        await (db.migrate if settings.migrate else db.check_migrated)(database_url)
     except db.SchemaError as error:
         raise StartError(f"DATABASE_URL={display_url(database_url)}: {error}") from None
 

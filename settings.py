@@ -46,6 +46,7 @@ class Settings:
     rate_limits: bool = True
     trusted_proxy_hops: int = 0
     public_origin: str = ""
+    migrate: bool = True
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -70,6 +71,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         "RATE_LIMITS": _on_or_off,
         "TRUSTED_PROXY_HOPS": _whole_number(0, 10),
         "PUBLIC_ORIGIN": _origin,
+        "MIGRATE": _on_or_off,
     }
     _check_names(readers, env_file, environ)
     values = {}

@@ -46,6 +46,7 @@ def test_every_setting_is_read_and_typed() -> None:
             "RATE_LIMITS": "off",
             "TRUSTED_PROXY_HOPS": "2",
             "PUBLIC_ORIGIN": "https://Roster.example/",
+            "MIGRATE": "off",
         },
     )
     assert found == Settings(
@@ -59,6 +60,7 @@ def test_every_setting_is_read_and_typed() -> None:
         rate_limits=False,
         trusted_proxy_hops=2,
         public_origin="https://roster.example",
+        migrate=False,
     )
 
 
@@ -105,6 +107,7 @@ def test_every_setting_is_read_and_typed() -> None:
         ("PUBLIC_ORIGIN", "https://roster.example:port"),
         ("PUBLIC_ORIGIN", "https://me:s3cret@roster.example"),
         ("PUBLIC_ORIGIN", "https://[::1"),
+        ("MIGRATE", "no"),
         ("DATA_DIR", "da\0ta"),
         ("DATA_DIR", "data\udcff"),
         ("PUBLIC_ORIGIN", "https://roster\x1b.example"),
