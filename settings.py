@@ -122,7 +122,9 @@ def _read_env_file() -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise BadSettingError(f"{ENV_FILE} cannot be read: {error.strerror}; make it a text file") from None
+        raise BadSettingError(
+            f"{ENV_FILE} cannot be read: {error.strerror}; make it a file that this user may read"
+        ) from None
     except UnicodeDecodeError:
         raise BadSettingError(".env is not allowed to hold anything but UTF-8 text") from None
     for binding in parse_stream(StringIO(text)):

@@ -496,6 +496,13 @@ def test_a_misspelt_setting_is_one_clear_line(tmp_path: Path) -> None:
     assert "write POOL_SIZE" in failed_start(tmp_path, POOLSIZE="3")
 
 
+def test_a_missing_migration_is_one_clear_line_without_migrate(
+    tmp_path: Path, empty_database_url: str
+) -> None:
+    line = failed_start(tmp_path, DATABASE_URL=empty_database_url, MIGRATE="off")
+    assert "MIGRATE=off, and the schema lacks 001_" in line
+
+
 @pytest.mark.parametrize("arguments", [["serve.py"], ["cli.py", "demo", "3"]])
 def test_the_env_file_is_that_of_the_project_wherever_a_command_is_called(
     tmp_path: Path, arguments: list[str]
