@@ -12,6 +12,7 @@ import db
 from services import embedded_postgres
 from services.demo_people import DemoError, add_demo_people
 from services.login_import import ImportLoginError, import_login
+from services.logs import set_up_output
 from services.stop_signal import StopSignal
 from settings import VERSION, BadSettingError, read_settings
 
@@ -28,6 +29,7 @@ ERRORS = (
 @click.version_option(VERSION, prog_name="Roster")
 def main() -> None:
     """Read the command line."""
+    set_up_output()
 
 
 @main.command()
@@ -48,13 +50,27 @@ def import_login_command(source: str) -> None:
     run(lambda url: import_login(url, source))
 
 
-def run(command: Callable[[str], Coroutine[Any, Any, None]]) -> None:
-    """Run a command on the database.
+@main.command()
+def migrate() -> None:
+    """Bring the schema up to date, even if MIGRATE is off.
+
+    Give it the role that owns the tables in DATABASE_URL.
+    """
+    run(_migrate, migrate_first=False)
+
+
+async def _migrate(url: str) -> None:
+    names = await db.migrate(url)
+    click.echo("\n".join(f"Applied {name}" for name in names) or "The schema is up to date.")
+
+
+def run(command: Callable[[str], Coroutine[Any, Any, None]], *, migrate_first: bool = True) -> None:
+    """Run a command on the database, which is migrated first.
 
     The exit status is 1 if it fails, and 130 if it is interrupted.
     """
     try:
-        asyncio.run(_run_on_database(command))
+        asyncio.run(_run_on_database(command, migrate_first=migrate_first))
     except ERRORS as error:
         click.echo(str(error), err=True)
         sys.exit(1)
@@ -63,7 +79,9 @@ def run(command: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         sys.exit(130)
 
 
-async def _run_on_database(command: Callable[[str], Coroutine[Any, Any, None]]) -> None:
+async def _run_on_database(
+    command: Callable[[str], Coroutine[Any, Any, None]], *, migrate_first: bool
+) -> None:
     settings = read_settings()
     stop_signal = StopSignal()
     async with AsyncExitStack() as stack:
@@ -71,7 +89,8 @@ async def _run_on_database(command: Callable[[str], Coroutine[Any, Any, None]]) 
             url = settings.database_url or await stack.enter_async_context(
                 embedded_postgres.connect_or_run(settings.data_dir)
             )
-            await db.migrate(url)
+            if migrate_first:
+                await (db.migrate if settings.migrate else db.check_migrated)(url)
             await command(url)
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
@@ -201,33 +201,78 @@ def with_connect_timeout(conninfo: str) -> str:
     return make_conninfo(conninfo, **({"connect_timeout": str(CONNECT_SECONDS)} | conninfo_to_dict(conninfo)))
 
 
-async def migrate(conninfo: str) -> None:
+async def migrate(conninfo: str) -> list[str]:
     """Apply the new files of `migrations/`, all or nothing.
 
-    Processes that start together wait for each other. Raises SchemaError when the database cannot
-    be reached or used.
+    Return their names. Processes that start together wait for each other. Raises SchemaError when
+    the database cannot be reached or used.
     """
+    async with _connect_to_schema(conninfo) as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('roster.migrate'))")
+        await _narrow_search_path(connection)
+        missing = await _missing_migrations(connection)
+        if missing:  # else a role that may not create tables could not start Roster: this needs the right
+            await connection.execute(
+                """
+                CREATE TABLE IF NOT EXISTS migrations (
+                    name       text PRIMARY KEY,
+                    applied_at timestamptz NOT NULL DEFAULT now()
+                )
+                """
+            )
+        for file in missing:
+            await connection.execute(file.read_bytes())
+            await connection.execute("INSERT INTO migrations (name) VALUES (%s)", [file.name])
+        return [file.name for file in missing]
+
+
+async def check_migrated(conninfo: str) -> None:
+    """Check that no migration is missing, and change nothing.
+
+    Raises SchemaError when one is, and when the database cannot be reached or used.
+    """
+    async with _connect_to_schema(conninfo) as connection:
+        if missing := await _missing_migrations(connection):
+            raise SchemaError(
+                f"MIGRATE=off, and the schema lacks {missing[0].name}: "
+                "run `python cli.py migrate` under the role that owns the tables"
+            )
+
+
+@asynccontextmanager
+async def _connect_to_schema(conninfo: str) -> AsyncIterator[Connection]:
     try:
         async with await Connection.connect(with_connect_timeout(conninfo)) as connection:
             encoding = connection.info.parameter_status("server_encoding")
             if encoding != "UTF8":
                 raise SchemaError(f"the database is encoded in {encoding}; Roster needs UTF8")
-            await connection.execute("SELECT pg_advisory_xact_lock(hashtext('roster.migrate'))")
-            found = await connection.execute("SELECT to_regclass('migrations')")
-            if await found.fetchone() == (None,):  # IF NOT EXISTS would need the right to create all the same
-                await connection.execute(
-                    """
-                    CREATE TABLE migrations (
-                        name       text PRIMARY KEY,
-                        applied_at timestamptz NOT NULL DEFAULT now()
-                    )
-                    """
-                )
-            rows = await connection.execute("SELECT name FROM migrations")
-            applied = {name async for (name,) in rows}
-            for file in sorted(MIGRATIONS.glob("*.sql")):
-                if file.name not in applied:
-                    await connection.execute(file.read_bytes())
-                    await connection.execute("INSERT INTO migrations (name) VALUES (%s)", [file.name])
+            yield connection
     except psycopg.Error as error:
         raise SchemaError(" ".join(str(error).split())) from None
+
+
+async def _narrow_search_path(connection: Connection) -> None:
+    """Let the transaction see the schema of Roster alone.
+
+    That is where its tables are, or else the one where new tables go. Migrations can then pin it in
+    their functions, with SET search_path FROM CURRENT.
+    """
+    await connection.execute(
+        """
+        SELECT set_config('search_path', quote_ident(nspname) || ', pg_temp', true)
+        FROM pg_namespace WHERE oid = coalesce(
+            (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('migrations')),
+            quote_ident(current_schema())::regnamespace
+        )
+        """
+    )
+
+
+async def _missing_migrations(connection: Connection) -> list[Path]:
+    files = sorted(MIGRATIONS.glob("*.sql"))
+    found = await connection.execute("SELECT to_regclass('migrations')")
+    if await found.fetchone() == (None,):
+        return files
+    rows = await connection.execute("SELECT name FROM migrations")
+    applied = {name async for (name,) in rows}
+    return [file for file in files if file.name not in applied]

@@ -2,9 +2,11 @@
 
 import asyncio
 import errno
+import logging
 import resource
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -20,6 +22,7 @@ from quart import Quart
 import db
 from app import create_app
 from services import embedded_postgres
+from services.logs import set_up_output
 from services.qr_code import draw_text
 from services.share_origin import share_origin
 from services.stop_signal import StopSignal
@@ -49,8 +52,10 @@ def main() -> None:
 
     The exit status is 1 if Roster cannot start.
     """
+    set_up_output()
     try:
         settings = read_settings()
+        _check_temporary_folder()
         with _open_listener(settings) as listener, asyncio.Runner(loop_factory=_new_event_loop) as runner:
             runner.run(_run(settings, listener))
     except (BadSettingError, StartError, embedded_postgres.EmbeddedPostgresError) as error:
@@ -60,6 +65,14 @@ def main() -> None:
         pass  # a signal came while it was starting
 
 
+def _check_temporary_folder() -> None:
+    """Check that there is one; the static files go there."""
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        raise StartError("no folder for temporary files can be written; set TMPDIR to one") from None
+
+
 async def _run(settings: Settings, listener: socket.socket) -> None:
     stop_signal = StopSignal()
     async with AsyncExitStack() as stack:
@@ -67,7 +80,7 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
             database_url = settings.database_url or await stack.enter_async_context(
                 embedded_postgres.run(settings.data_dir)
             )
-            await _migrate(database_url)
+            await _migrate(settings, database_url)
         _allow_many_connections()
         bind = settings.bind[0], listener.getsockname()[1]
         settings = replace(settings, database_url=database_url, bind=bind)
@@ -78,9 +91,9 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
         await _serve(app, listener, stop_signal)
 
 
-async def _migrate(database_url: str) -> None:
+async def _migrate(settings: Settings, database_url: str) -> None:
     try:
-        await db.migrate(database_url)
+        await (db.migrate if settings.migrate else db.check_migrated)(database_url)
     except db.SchemaError as error:
         raise StartError(f"DATABASE_URL={display_url(database_url)}: {error}") from None
 
@@ -89,7 +102,7 @@ async def _serve(app: Quart, listener: socket.socket, stop_signal: StopSignal) -
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.backlog = BACKLOG
-    config.loglevel = "WARNING"
+    config.errorlog = logging.getLogger("hypercorn.error")  # by name it would get a format of its own
     config.include_server_header = False
     config.keep_alive_timeout = KEEP_ALIVE_SECONDS
     config.graceful_timeout = GRACEFUL_SECONDS
@@ -148,7 +161,8 @@ def _print_qr_code(settings: Settings, listener: socket.socket) -> None:
     origin, is_local_only = share_origin(settings.public_origin or own_origin, (host, port))
     if not is_local_only:
         click.echo(f"Others: {origin}")
-        click.echo(draw_text(origin), nl=False)
+        encoding = getattr(sys.stdout, "encoding", "ascii")  # None stands for a closed stdout
+        click.echo(draw_text(origin, encoding), nl=False, color=True)
 
 
 def display_url(database_url: str) -> str:

@@ -2,16 +2,23 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 VERSION = "1.1.0"  # described in CHANGELOG.md
+PROJECT = Path(__file__).parent  # relative paths start here, in whatever folder a command is called
+ENV_FILE = PROJECT / ".env"
+SIMILARITY = 0.9  # of a misspelt name: a letter or two of a long one
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}  # which no browser writes in an Origin
 
 
@@ -31,7 +38,7 @@ class Settings:
 
     database_url: str = ""
     listen_database_url: str = ""
-    data_dir: Path = Path("data")
+    data_dir: Path = PROJECT / "data"
     bind: tuple[str, int] = ("127.0.0.1", 8000)
     pool_size: int = 8
     max_viewers: int = 10_000
@@ -39,6 +46,7 @@ class Settings:
     rate_limits: bool = True
     trusted_proxy_hops: int = 0
     public_origin: str = ""
+    migrate: bool = True
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -46,10 +54,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
     By default that is `.env`, overlaid with the environment.
 
-    An empty value counts as unset. Raises BadSettingError at the first value that is not allowed.
+    An empty value counts as unset. Raises BadSettingError at the first value that is not allowed,
+    and at the first misspelt name.
     """
+    env_file: Mapping[str, str] = {}
     if environ is None:
-        environ = {**_env_file(), **os.environ}
+        env_file, environ = _read_env_file(), os.environ
     readers: dict[str, Callable[[str], Any]] = {
         "DATABASE_URL": parse_database_url,
         "LISTEN_DATABASE_URL": parse_database_url,
@@ -61,12 +71,14 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         "RATE_LIMITS": _on_or_off,
         "TRUSTED_PROXY_HOPS": _whole_number(0, 10),
         "PUBLIC_ORIGIN": _origin,
+        "MIGRATE": _on_or_off,
     }
+    _check_names(readers, env_file, environ)
     values = {}
     for name, read in readers.items():
-        if text := environ.get(name, "").strip():
+        if text := {**env_file, **environ}.get(name, "").strip():
             try:
-                values[name.lower()] = read(text)
+                values[name.lower()] = read(_check_characters(text))
             except ValueError as error:
                 message = f"{name}={mask_password(text)!r} is not allowed: {error}"
                 raise BadSettingError(message) from None
@@ -84,11 +96,45 @@ def mask_password(text: str) -> str:
     return re.sub(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", r"\1***", text, flags=re.IGNORECASE)
 
 
-def _env_file() -> dict[str, str]:
+def _check_names(names: Collection[str], env_file: Mapping[str, str], environ: Mapping[str, str]) -> None:
+    """Refuse misspelt names.
+
+    Every name in `.env` must be a setting. The environment also holds what other programs read, so
+    there only a name that is nearly a setting's counts as misspelt.
+    """
+    for source, where in (env_file, " in .env"), (environ, ""):
+        for name in [name for name in source if name not in names]:
+            similar = get_close_matches(name.upper(), names, 1, SIMILARITY)
+            if similar or source is env_file:
+                allowed = f"write {similar[0]}" if similar else "see .env.example for those that exist"
+                raise BadSettingError(f"{name!r}{where} is not the name of a setting: {allowed}")
+
+
+def _check_characters(text: str) -> str:
+    if {"Cc", "Cs"} & set(map(category, text)):  # Python has surrogates (Cs) for bytes that are not UTF-8
+        raise ValueError("write it in UTF-8, without control characters")
+    return text
+
+
+def _read_env_file() -> dict[str, str]:
     try:
-        return {name: value or "" for name, value in dotenv_values(".env").items()}
+        text = ENV_FILE.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise BadSettingError(
+            f"{ENV_FILE} cannot be read: {error.strerror}; make it a file that this user may read"
+        ) from None
     except UnicodeDecodeError:
         raise BadSettingError(".env is not allowed to hold anything but UTF-8 text") from None
+    for binding in parse_stream(StringIO(text)):
+        if binding.error:
+            text, line = binding.original  # the text is not shown, it may be a password
+            line += text[: -len(text.lstrip())].count("\n")
+            raise BadSettingError(
+                f".env is malformed in line {line}: write NAME=value, and close every quote"
+            )
+    return {name: value or "" for name, value in dotenv_values(stream=StringIO(text)).items()}
 
 
 def parse_database_url(text: str) -> str:
@@ -107,7 +153,7 @@ def parse_database_url(text: str) -> str:
 
 def _folder(text: str) -> Path:
     try:
-        return Path(text).expanduser()
+        return PROJECT / Path(text).expanduser()
     except RuntimeError:
         raise ValueError("write the path of a folder; this user has no home") from None
 

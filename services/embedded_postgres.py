@@ -51,10 +51,10 @@ async def run(folder: Path) -> AsyncIterator[str]:
     running is stopped first.
     """
     folder = folder.absolute()
-    user = server_user()
     async with AsyncExitStack() as stack:
         stack.enter_context(_lock(folder))
         try:
+            user = server_user()
             cluster = await _find_or_create_cluster(folder, user)
             _check_version(folder, cluster)
             await stop_orphan(cluster)
@@ -96,7 +96,8 @@ def _lock(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise EmbeddedPostgresError(folder, f"cannot be used: {error.strerror}") from None
+        reason = f"cannot be used: {error.strerror}; name a folder in which this user may write"
+        raise EmbeddedPostgresError(folder, reason) from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

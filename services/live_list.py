@@ -59,6 +59,7 @@ class LiveList:
         self._conninfo = with_connect_timeout(conninfo)
         self._changed = asyncio.Event()
         self._closed = False
+        self._is_loss_logged = False
         self.snapshot: Snapshot | None = None
         self.read_at = datetime.now(UTC)
         self.is_live = False
@@ -112,15 +113,15 @@ class LiveList:
         return None
 
     async def _listen(self) -> None:
-        pause, is_logged = RECONNECT_SECONDS, False
+        pause = RECONNECT_SECONDS
         while not self._closed:
             try:
                 await self._listen_while_connected()
             except Exception as error:  # whatever it was, the list must come back
                 if self.is_live:
-                    pause, is_logged = RECONNECT_SECONDS, False
-                if not is_logged and not self._closed:
-                    is_logged = True
+                    pause = RECONNECT_SECONDS
+                if not self._is_loss_logged and not self._closed:
+                    self._is_loss_logged = True
                     is_bug = not isinstance(error, psycopg.Error | NoNotificationError)
                     logger.warning("The list is not live: %s", " ".join(str(error).split()), exc_info=is_bug)
                 if isinstance(error, NoNotificationError):
@@ -144,6 +145,9 @@ class LiveList:
                 self.read_at = datetime.now(UTC)
                 self._publish(Snapshot(user_page))
                 self.is_live = True
+                if self._is_loss_logged:
+                    self._is_loss_logged = False
+                    logger.warning("The list is live again")
                 await asyncio.sleep(REFRESH_SECONDS)
                 if not await _is_notified(connection, CHECK_SECONDS):
                     await self._check_notifications(connection)

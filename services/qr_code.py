@@ -11,8 +11,17 @@ def draw_svg(text: str) -> str:
     return str(code.svg_inline(svgclass="qr", lineclass=None, omitsize=True, light="#fff"))
 
 
-def draw_text(text: str) -> str:
-    """Return the QR code in block characters, for a terminal."""
-    output = StringIO()
-    segno.make(text, micro=False).terminal(output, compact=True)
-    return output.getvalue()
+def draw_text(text: str, encoding: str) -> str:
+    """Return the QR code, for a terminal of that encoding.
+
+    Where that has no block characters, spaces with background colours take twice the room.
+    """
+    blocks, colours = StringIO(), StringIO()
+    code = segno.make(text, micro=False)
+    code.terminal(blocks, compact=True)
+    try:
+        blocks.getvalue().encode(encoding)
+    except UnicodeEncodeError:
+        code.terminal(colours)
+        return colours.getvalue()
+    return blocks.getvalue()

@@ -28,6 +28,7 @@ from queries.user_list import UserPage
 from queries.users import User
 from services import postgres_server
 from services.live_list import Snapshot
+from settings import Settings
 from web.forms import FORM_TYPE
 from web.request_context import get_services
 
@@ -36,6 +37,8 @@ PASSWORD = "violet-otter-lamp-39"
 OTHER_PASSWORD = "amber-heron-kite-52"
 FORM = {"username": "zoe", "password": PASSWORD}
 HTMX = {"HX-Request": "true"}
+# Neither the shell of whoever runs the tests nor a .env file changes them: an empty value counts as unset.
+UNSET = dict.fromkeys((name.upper() for name in Settings.__dataclass_fields__), "")
 FORM_HEADERS = {"Content-Type": FORM_TYPE}  # for a body that no browser would send
 
 
@@ -215,7 +218,7 @@ def start_process(folder: Path, *, tuning: str = "", **settings: str) -> subproc
     return subprocess.Popen(
         [sys.executable, *(["-c", program] if tuning else [str(ROOT / "serve.py")])],
         cwd=ROOT if tuning else folder,
-        env=os.environ | defaults | settings,
+        env=os.environ | UNSET | defaults | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -226,7 +229,7 @@ def run_cli(folder: Path, *arguments: str, **settings: str) -> subprocess.Comple
     return subprocess.run(
         [sys.executable, ROOT / "cli.py", *arguments],
         cwd=folder,
-        env=os.environ | settings,
+        env=os.environ | UNSET | {"DATA_DIR": str(folder / "data")} | settings,
         capture_output=True,
         text=True,
         check=False,

@@ -19,6 +19,7 @@ from services.usernames import parse_username
 from settings import VERSION
 from tests.helpers import (
     ROOT,
+    UNSET,
     StartServer,
     add_users,
     processes_of,
@@ -45,7 +46,7 @@ def start_demo(folder: Path, database_url: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, ROOT / "cli.py", "demo", "3"],
         cwd=folder,
-        env=os.environ | {"DATABASE_URL": database_url},
+        env=os.environ | UNSET | {"DATABASE_URL": database_url},
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -3,6 +3,7 @@ import contextlib
 import itertools
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -44,6 +45,17 @@ def signal_first(*arguments, **options):
     signal.raise_signal({number:d})
     return original(*arguments, **options)
 {name} = signal_first"""
+
+
+FAIL_AT_BUG = """import asyncio
+from web.security_headers import SecurityMiddleware
+original = SecurityMiddleware.__call__
+async def fail_at_bug(self, scope, *arguments):
+    if scope.get("path") == "/bug":
+        asyncio.get_running_loop().call_exception_handler({"message": "a callback failed"})
+        raise ValueError("a bug")
+    await original(self, scope, *arguments)
+SecurityMiddleware.__call__ = fail_at_bug"""
 
 
 def stored_usernames(url: str) -> list[str]:
@@ -174,6 +186,27 @@ def test_every_odd_request_gets_a_response_with_security_headers(
         assert httpx.get(roster.url + path, headers=upgrade).status_code == 403
     roster.stop()
     assert roster.stderr() == ""
+
+
+def test_every_line_of_the_log_has_a_time_and_a_level(
+    serve: StartServer, database_url: str, psql: psycopg.Connection
+) -> None:
+    roster = serve(tuning=FAIL_AT_BUG, DATABASE_URL=database_url)
+    psql.execute("DROP TABLE users")
+    for path in "/?q=z", "/bug":
+        assert httpx.get(roster.url + path).status_code == 500
+    roster.stop()
+    lines = roster.stderr().splitlines()
+    assert [
+        line for line in lines if not re.match(r"[0-9-]{10}T[0-9:]{8}[+-]\d{4} (WARNING|ERROR) ", line)
+    ] == []
+    for part in (
+        "ERROR app: Exception on request GET /",
+        "ERROR hypercorn.error: Error in ASGI Framework",
+        "ERROR asyncio: a callback failed",
+        "ERROR   ValueError: a bug",
+    ):
+        assert any(part in line for line in lines)
 
 
 def test_connections_that_are_cut_leave_no_traceback(serve: StartServer, database_url: str) -> None:
@@ -348,6 +381,22 @@ def test_open_to_the_network_it_prints_a_qr_code(serve: StartServer, database_ur
     assert re.search("[▀▄█]{5}", roster.process.stdout.readline() + roster.process.stdout.readline())
 
 
+def test_output_that_cannot_have_every_character_has_a_qr_code_all_the_same(
+    serve: StartServer, database_url: str
+) -> None:
+    roster = serve(
+        BIND="0.0.0.0:0",
+        PUBLIC_ORIGIN="https://röster.example",
+        DATABASE_URL=database_url,
+        PYTHONIOENCODING="iso8859-5",
+    )
+    assert roster.process.stdout
+    assert roster.process.stdout.readline() == "Others: https://r\\xf6ster.example\n"
+    assert "\x1b[7m  " in roster.process.stdout.readline()
+    assert roster.stop() == 0
+    assert roster.stderr() == ""
+
+
 def test_open_to_the_network_it_prints_its_address_there(serve: StartServer, database_url: str) -> None:
     roster = serve(BIND="0.0.0.0:0", DATABASE_URL=database_url)
     roster.stop()
@@ -441,6 +490,48 @@ def test_an_unreachable_database_is_one_clear_line_without_its_password(tmp_path
 
 def test_a_bad_setting_is_one_clear_line(tmp_path: Path) -> None:
     assert "POOL_SIZE='many'" in failed_start(tmp_path, POOL_SIZE="many")
+
+
+def test_a_misspelt_setting_is_one_clear_line(tmp_path: Path) -> None:
+    assert "write POOL_SIZE" in failed_start(tmp_path, POOLSIZE="3")
+
+
+def test_a_missing_migration_is_one_clear_line_without_migrate(
+    tmp_path: Path, empty_database_url: str
+) -> None:
+    line = failed_start(tmp_path, DATABASE_URL=empty_database_url, MIGRATE="off")
+    assert "MIGRATE=off, and the schema lacks 001_" in line
+
+
+@pytest.mark.parametrize("arguments", [["serve.py"], ["cli.py", "demo", "3"]])
+def test_the_env_file_is_that_of_the_project_wherever_a_command_is_called(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    project = tmp_path / "roster"
+    shutil.copytree(
+        ROOT, project, ignore=shutil.ignore_patterns(".*", "__pycache__", "data", "docs", "tests")
+    )
+    (project / ".env").write_text("COLOUR=red\n")
+    done = subprocess.run(
+        [sys.executable, project / arguments[0], *arguments[1:]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "'COLOUR' in .env is not the name of a setting" in done.stderr
+
+
+def test_a_machine_without_a_folder_for_temporary_files_is_one_clear_line() -> None:
+    program = "import tempfile; tempfile._candidate_tempdir_list = list; import serve; serve.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Roster cannot start: no folder for temporary files can be written; set TMPDIR to one\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,25 @@ from pathlib import Path
 import pytest
 
 from settings import BadSettingError, Settings, mask_password, parse_database_url, read_settings
-from tests.helpers import ROOT
+from tests.helpers import ROOT, UNSET
+
+
+@pytest.fixture
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The path of a `.env` file, in an environment that sets nothing."""
+    for name in UNSET:
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / ".env"
+    monkeypatch.setattr("settings.ENV_FILE", path)
+    return path
+
+
+def refusal() -> str:
+    """Return the one line in which the settings are refused."""
+    with pytest.raises(BadSettingError) as caught:
+        read_settings()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def test_nothing_set_gives_the_defaults() -> None:
@@ -28,6 +46,7 @@ def test_every_setting_is_read_and_typed() -> None:
             "RATE_LIMITS": "off",
             "TRUSTED_PROXY_HOPS": "2",
             "PUBLIC_ORIGIN": "https://Roster.example/",
+            "MIGRATE": "off",
         },
     )
     assert found == Settings(
@@ -41,6 +60,7 @@ def test_every_setting_is_read_and_typed() -> None:
         rate_limits=False,
         trusted_proxy_hops=2,
         public_origin="https://roster.example",
+        migrate=False,
     )
 
 
@@ -87,6 +107,10 @@ def test_every_setting_is_read_and_typed() -> None:
         ("PUBLIC_ORIGIN", "https://roster.example:port"),
         ("PUBLIC_ORIGIN", "https://me:s3cret@roster.example"),
         ("PUBLIC_ORIGIN", "https://[::1"),
+        ("MIGRATE", "no"),
+        ("DATA_DIR", "da\0ta"),
+        ("DATA_DIR", "data\udcff"),
+        ("PUBLIC_ORIGIN", "https://roster\x1b.example"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(name: str, value: str) -> None:
@@ -147,18 +171,82 @@ def test_listening_elsewhere_needs_a_database_of_ones_own() -> None:
         read_settings({"LISTEN_DATABASE_URL": "postgresql://db/roster"})
 
 
-def test_an_env_file_that_is_not_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".env").write_bytes(b"BIND=\xff")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(BadSettingError, match="UTF-8"):
-        read_settings()
+def test_an_env_file_that_is_not_text_is_refused(env_file: Path) -> None:
+    env_file.write_bytes(b"BIND=\xff")
+    assert "UTF-8" in refusal()
 
 
-def test_the_environment_wins_over_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".env").write_text("POOL_SIZE=2\nPASSWORD_MIN_LENGTH=9\nMAX_VIEWERS\n")
+def test_an_env_file_that_cannot_be_read_is_refused(env_file: Path) -> None:
+    env_file.mkdir()
+    assert refusal().startswith(f"{env_file} cannot be read: Is a directory")
+
+
+@pytest.mark.parametrize(
+    "line", ["POOL SIZE=3", "POOL_SIZE 3", "POOL_SIZE: 3", "=3", 'DATABASE_URL="host=db password=s3cret']
+)
+def test_an_env_file_that_is_malformed_is_refused_without_what_may_be_a_password(
+    env_file: Path, line: str
+) -> None:
+    env_file.write_text(f"# a comment\n\n{line}\nBIND=127.0.0.1:1\n")
+    assert refusal() == ".env is malformed in line 3: write NAME=value, and close every quote"
+
+
+def test_an_env_file_may_be_written_as_a_shell_or_windows_does(env_file: Path) -> None:
+    env_file.write_bytes(b"\xef\xbb\xbfexport POOL_SIZE='3'\r\nMAX_VIEWERS = \"20\" # a room\r\n")
+    assert read_settings() == Settings(pool_size=3, max_viewers=20)
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("DATABSE_URL", "write DATABASE_URL"),
+        ("pool_size", "write POOL_SIZE"),
+        ("COLOUR", "see .env.example for those that exist"),
+    ],
+)
+def test_a_name_in_the_env_file_that_is_no_setting_is_refused(
+    env_file: Path, name: str, allowed: str
+) -> None:
+    env_file.write_text(f"POOL_SIZE=3\n{name}=s3cret\n")
+    assert refusal() == f"'{name}' in .env is not the name of a setting: {allowed}"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("DATABSE_URL", "DATABASE_URL"),
+        ("DATABASE_URI", "DATABASE_URL"),
+        ("DATADIR", "DATA_DIR"),
+        ("RATE_LIMIT", "RATE_LIMITS"),
+        ("PASSWORD_MIN_LEN", "PASSWORD_MIN_LENGTH"),
+        ("trusted_proxy_hops", "TRUSTED_PROXY_HOPS"),
+    ],
+)
+def test_a_misspelt_name_in_the_environment_is_refused(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    assert not env_file.exists()
+    monkeypatch.setenv(name, "s3cret")
+    assert refusal() == f"'{name}' is not the name of a setting: write {meant}"
+
+
+@pytest.mark.parametrize(
+    "name", ["TEST_DATABASE_URL", "XDG_DATA_DIRS", "PGDATABASE", "BINDIR", "ROSTER_PORT", "COLOUR", "PATH"]
+)
+def test_what_other_programs_read_in_the_environment_is_no_misspelt_name(name: str) -> None:
+    assert read_settings({name: "x"}) == Settings()
+
+
+@pytest.mark.parametrize(("text", "folder"), [("", "data"), ("a/b", "a/b"), ("../c", "../c"), ("/d", "/d")])
+def test_a_folder_is_relative_to_the_project_wherever_a_command_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, folder: str
+) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("PASSWORD_MIN_LENGTH", raising=False)
-    monkeypatch.delenv("MAX_VIEWERS", raising=False)
+    assert read_settings({"DATA_DIR": text}).data_dir == ROOT / folder
+
+
+def test_the_environment_wins_over_the_env_file(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env_file.write_text("POOL_SIZE=2\nPASSWORD_MIN_LENGTH=9\nMAX_VIEWERS\n")
     monkeypatch.setenv("POOL_SIZE", "5")
     found = read_settings()
     assert (found.pool_size, found.password_min_length) == (5, 9)

@@ -8,6 +8,7 @@ from quart import Quart, Response, current_app, request
 from werkzeug.exceptions import HTTPException, ServiceUnavailable, TooManyRequests
 
 from db import OutcomeUnknownError
+from services.logs import log_unavailable
 from services.passwords import BusyError
 from web.i18n import gettext, gettext_noop, ngettext, ngettext_noop
 from web.request_context import is_htmx
@@ -94,5 +95,6 @@ async def _handle_unavailable(error: Exception) -> Response:
 
     That is a full queue, or a database that is away.
     """
+    log_unavailable(error)
     kind = _OutcomeUnknown if isinstance(error, OutcomeUnknownError) else ServiceUnavailable
     return await handle_http_exception(kind(retry_after=RETRY_SECONDS))

@@ -351,6 +351,15 @@ async def test_any_path_can_hold_the_data(name: str) -> None:
         assert await holds_data(Path(folder) / name)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a user")
+async def test_a_user_for_postgresql_that_cannot_be_made_is_an_error(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_server, "USERNAME", "no such user")
+    with pytest.raises(EmbeddedPostgresError, match="the user no such user cannot be made"):
+        await create_data(data)
+
+
 async def test_folders_above_the_data_are_made(tmp_path: Path) -> None:
     await create_data(tmp_path / "a" / "b")
     assert await holds_data(tmp_path / "a" / "b")

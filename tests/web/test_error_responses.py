@@ -117,6 +117,26 @@ async def test_an_error_without_a_sentence_of_its_own_has_the_one_of_its_class(
     assert text_of(str(await response.get_data(as_text=True)), "h2").startswith(sentence)
 
 
+async def test_the_cause_of_a_503_is_logged(
+    client: httpx.AsyncClient,
+    psql: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("services.logs._quiet_until", {})
+    psql.execute(
+        """
+        CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE 'No space left on device' USING ERRCODE = 'disk_full'; END $$;
+        CREATE TRIGGER fail BEFORE INSERT ON users EXECUTE FUNCTION fail()
+        """
+    )
+    for _ in range(2):
+        assert (await register(client)).status_code == 503
+    [line] = [record.message for record in caplog.records]
+    assert line == "503 Service Unavailable: DiskFull: No space left on device"
+
+
 @pytest.mark.parametrize(
     "error",
     [
