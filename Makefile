@@ -62,5 +62,5 @@ help:  ## show these lines
 	@touch $@
 
 .venv/.browser: .venv/.dev
-	@$(BIN)/python -m tools.chromium
+	@$(BIN)/python -m tools.programs
 	@touch $@

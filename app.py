@@ -5,9 +5,10 @@ from collections.abc import AsyncGenerator
 from quart import Quart
 
 from db import Database
-from routes import account, event_stream, home, registration
+from routes import account, event_stream, health, home, registration
 from services.live_list import LiveList
 from services.passwords import PasswordHasher
+from services.readiness import Readiness
 from settings import Settings
 from web import cache_headers, cookies, error_responses, i18n, responses, same_origin, static_files
 from web.forms import MAX_BODY_LENGTH
@@ -28,12 +29,17 @@ def create_app(settings: Settings) -> Quart:
     live_list = LiveList(database, settings.listen_database_url or settings.database_url)
     password_hasher = PasswordHasher(settings.password_min_length)
     app.extensions["services"] = Services(
-        settings, database, live_list, password_hasher, SnapshotRenderer(app)
+        settings,
+        database,
+        live_list,
+        password_hasher,
+        SnapshotRenderer(app),
+        Readiness(database, live_list),
     )
     # In this order: the locale first, since even a refusal is a sentence in it.
     for part in i18n, same_origin, cache_headers, cookies, error_responses, responses, static_files:
         part.init_app(app)
-    for module in home, registration, account, event_stream:
+    for module in home, registration, account, event_stream, health:
         app.register_blueprint(module.bp)
     # Last, so that it is the outermost: the headers belong on static files too.
     app.asgi_app = SecurityMiddleware(app.asgi_app, settings.public_origin)  # type: ignore[method-assign]

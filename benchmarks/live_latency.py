@@ -11,7 +11,7 @@ from playwright.sync_api import Page, sync_playwright
 from benchmarks.roster import connect, fresh_roster, milliseconds, section
 from tests.browser.helpers import FLAGS
 from tests.helpers import PASSWORD
-from tools import chromium
+from tools.programs import find_browser
 
 COUNT = 20
 PAUSE = 0.3  # seconds, longer than the program's own pause between two refreshes
@@ -58,7 +58,7 @@ the page's `#newest` first holds the name. Medians.
 @contextmanager
 def _page(url: str) -> Iterator[Page]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium.find(), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         page = browser.new_page()
         page.goto(url)
         page.locator("#live").wait_for()

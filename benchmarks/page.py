@@ -17,7 +17,7 @@ from playwright.sync_api import BrowserContext, sync_playwright
 from benchmarks.roster import add_demo_people, fresh_roster, section
 from queries.user_list import PAGE_SIZE
 from tests.browser.helpers import FLAGS
-from tools import chromium
+from tools.programs import find_browser
 
 LIGHTHOUSE = "lighthouse@12"
 CHROME = "--headless=new --no-sandbox --disable-background-networking"
@@ -80,7 +80,7 @@ the browser has in its cache and does not ask for is no request. `/live` is the 
 def _visits(url: str) -> tuple[list[Request], list[Request]]:
     """Return what a first visit, and a second one in another tab of the same browser, ask the server."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium.find(), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         follower = browser.new_page()
         follower.goto(url)
         follower.locator(f"#newest li:nth-child({PAGE_SIZE})").wait_for()  # the program has the list
@@ -195,7 +195,7 @@ def _run_lighthouse(url: str, *flags: str) -> Report:
 def _run_npx(folder: str, *arguments: str) -> str:
     """Run Lighthouse, which npx installs when it is missing; return the first line of its complaint."""
     command = ["npx", "--yes", LIGHTHOUSE, "--quiet", f"--chrome-flags={CHROME}", *arguments]
-    environment = os.environ | {"CHROME_PATH": chromium.find() or ""}
+    environment = os.environ | {"CHROME_PATH": find_browser() or ""}
     try:
         run = subprocess.run(
             command,

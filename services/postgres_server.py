@@ -53,7 +53,8 @@ def server_user() -> struct_passwd | None:
     return getpwnam(USERNAME)
 
 
-def _run_as(user: struct_passwd | None) -> dict[str, Any]:
+def run_as(user: struct_passwd | None) -> dict[str, Any]:
+    """Return the arguments of Popen for a process of that user."""
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
 
 
@@ -81,7 +82,7 @@ async def initdb(cluster: Path, user: struct_passwd | None) -> None:
     command += ["--no-instructions"]
     process = subprocess.Popen(
         command,
-        **_run_as(user),
+        **run_as(user),
         cwd="/",
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -164,7 +165,7 @@ class PostgresServer:
         with (self._log / "start.log").open("wb") as output:
             return subprocess.Popen(
                 command,
-                **_run_as(self._user),
+                **run_as(self._user),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -202,14 +203,15 @@ class PostgresServer:
         The system may kill it for its memory, for example.
         """
         while True:
-            await asyncio.to_thread(self._process.wait)
-            try:
-                logger.warning("PostgreSQL ended by itself; it is started again")
-                await stop_orphan(self._cluster)
-                self._process = self._start()
-            except OSError as error:
-                logger.warning("PostgreSQL cannot be started: %s", error.strerror)
             await asyncio.sleep(RESTART_SECONDS)
+            try:
+                if self._process.poll() is not None:
+                    logger.warning("PostgreSQL ended by itself; it is started again")
+                    await stop_orphan(self._cluster)
+                    self._process = self._start()
+            except Exception as error:  # too many open files, no memory: nothing may end this loop
+                is_bug = not isinstance(error, OSError)
+                logger.warning("PostgreSQL cannot be started: %s", error, exc_info=is_bug)
 
     async def _stop(self) -> None:
         process = self._process

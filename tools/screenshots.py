@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.helpers import PASSWORD, ROOT, running
-from tools import chromium
+from tools.programs import find_browser
 
 PICTURES = ROOT / "docs"
 NAMES = ("Amélie", "张伟", "Зоя", "Kwame", "نور", "山田ノリ", "o'hara", "Zoe")
@@ -31,7 +31,7 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         flags = ["--no-sandbox", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=chromium.find(), args=flags)
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=flags)
         with opened(browser, roster.url, viewport=DESKTOP) as page:
             for name in NAMES[:-1]:
                 register(page, name)

@@ -11,7 +11,7 @@ from app import create_app
 from settings import Settings
 from tests.browser.helpers import FLAGS, Visit, watch
 from tests.helpers import serving
-from tools import chromium
+from tools.programs import find_browser
 
 expect.set_options(timeout=30_000)  # busy machines are slow
 
@@ -19,7 +19,7 @@ expect.set_options(timeout=30_000)  # busy machines are slow
 @pytest_asyncio.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium.find(), args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         yield browser
         await browser.close()
 

@@ -1,14 +1,16 @@
 import asyncio
+import errno
 import fcntl
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
 import pytest
 
@@ -288,6 +290,37 @@ async def test_a_server_that_cannot_be_started_again_is_tried_again(
         await wait_until(lambda: "cannot be started" in caplog.text)
         monkeypatch.setattr(postgres_server, "BINARIES", binaries)
         await wait_until((data / "postgres" / "postmaster.pid").exists)
+    assert processes_of(data) == []
+
+
+async def test_no_error_ends_the_supervision(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_server, "RESTART_SECONDS", 0.05)
+    stop_orphan = postgres_server.stop_orphan
+    errors = [
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        MemoryError(),
+        RuntimeError("can't start new thread"),
+        ValueError("a bug"),
+    ]
+
+    async def fail_first(cluster: Path) -> None:
+        if errors:
+            raise errors.pop()
+        await stop_orphan(cluster)
+
+    async with embedded_postgres.run(data):
+        monkeypatch.setattr(postgres_server, "stop_orphan", fail_first)
+        killed = postmaster(data)
+
+        def is_replaced() -> bool:
+            with suppress(FileNotFoundError, psutil.NoSuchProcess):
+                return postmaster(data).pid != killed.pid
+            return False
+
+        killed.kill()
+        await wait_until(lambda: not errors)
+        await wait_until(is_replaced)
     assert processes_of(data) == []
 
 

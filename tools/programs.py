@@ -1,0 +1,50 @@
+"""The programs that the tests start: a browser, and PgBouncer where Debian has it.
+
+Run as a program, it installs what is missing.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+PACKAGES = ("pgbouncer",)  # each with a program of that name
+PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # where Debian has PgBouncer
+MAC = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
+
+
+def find_browser() -> str | None:
+    """Return the path of Chromium or Chrome, None without one."""
+    found = next(filter(None, map(shutil.which, NAMES)), None) or (str(MAC) if MAC.exists() else None)
+    if found is None:
+        with sync_playwright() as playwright:
+            own = playwright.chromium.executable_path
+        found = own if Path(own).exists() else None
+    return found
+
+
+def install() -> None:
+    """Install them with apt-get where that is possible.
+
+    The browser may come from Playwright instead. Tests that need another program are skipped without it.
+    """
+    missing = [name for name in PACKAGES if shutil.which(name, path=PATH) is None]
+    if find_browser() is None:
+        missing.append("chromium")
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "update", "-qq"], check=False)
+        for name in missing:
+            install = ["apt-get", "install", "-qq", "-y", name]
+            subprocess.run(install, check=False, stdout=subprocess.DEVNULL)
+    if find_browser() is None:
+        subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
+
+
+if __name__ == "__main__":
+    install()
+    if find_browser() is None:
+        sys.exit("make test needs Chromium or Chrome, found none and could not install one.")
