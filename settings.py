@@ -39,6 +39,8 @@ class Settings:
     rate_limits: bool = True
     trusted_proxy_hops: int = 0
     public_origin: str = ""
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -53,7 +55,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     readers: dict[str, Callable[[str], Any]] = {
         "DATABASE_URL": parse_database_url,
         "LISTEN_DATABASE_URL": parse_database_url,
-        "DATA_DIR": _folder,
+        "DATA_DIR": _path,
         "BIND": _bind,
         "POOL_SIZE": _whole_number(1, 100),
         "MAX_VIEWERS": _whole_number(1, 1_000_000),
@@ -61,6 +63,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         "RATE_LIMITS": _on_or_off,
         "TRUSTED_PROXY_HOPS": _whole_number(0, 10),
         "PUBLIC_ORIGIN": _origin,
+        "TLS_CERTIFICATE": _path,
+        "TLS_KEY": _path,
     }
     values = {}
     for name, read in readers.items():
@@ -72,6 +76,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
                 raise BadSettingError(message) from None
     if "listen_database_url" in values and "database_url" not in values:
         raise BadSettingError("LISTEN_DATABASE_URL is not allowed alone: set DATABASE_URL too")
+    if ("tls_certificate" in values) != ("tls_key" in values):
+        raise BadSettingError("TLS_CERTIFICATE and TLS_KEY are not allowed alone: set both")
     return Settings(**values)
 
 
@@ -105,11 +111,11 @@ def parse_database_url(text: str) -> str:
     return text
 
 
-def _folder(text: str) -> Path:
+def _path(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise ValueError("write the path of a folder; this user has no home") from None
+        raise ValueError("write the whole path; this user has no home") from None
 
 
 def _bind(text: str) -> tuple[str, int]:
