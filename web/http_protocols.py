@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import h2.events
 import h11
+from h2.errors import ErrorCodes
 from hypercorn.events import Closed, Updated
 from hypercorn.events import Event as ConnectionEvent
 from hypercorn.protocol.events import Body, Event
@@ -51,6 +52,12 @@ class HTTP2Protocol(H2Protocol):
 
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
         for event in events:
+            if len(self.stream_buffers) > 2 * self.config.h2_max_concurrent_streams:
+                # Requests are reset faster than they can be forgotten: "rapid reset", CVE-2023-44487.
+                self.connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+                await self._flush()
+                await self.send(Closed())
+                return
             if isinstance(event, h2.events.RequestReceived):
                 await self._handle_request(event)
             elif isinstance(event, h2.events.DataReceived) and event.stream_id not in self.streams:

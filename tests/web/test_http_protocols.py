@@ -10,6 +10,7 @@ import httpx
 import psycopg
 import pytest
 import pytest_asyncio
+from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
 from tests.helpers import Server, StartServer, add_users, make_certificate, wait_for_list
@@ -71,14 +72,18 @@ def roster(serve: StartServer, tmp_path: Path, database_url: str) -> Server:
     return serve(DATABASE_URL=database_url, **make_certificate(tmp_path))
 
 
-@pytest_asyncio.fixture
-async def client(roster: Server) -> AsyncIterator[HTTP2Client]:
-    """A connection over HTTP/2, which must leave nothing in the log."""
+async def connect(roster: Server) -> HTTP2Client:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
     port = int(roster.url.rpartition(":")[2])
-    client = HTTP2Client(*await asyncio.open_connection("127.0.0.1", port, ssl=context))
+    return HTTP2Client(*await asyncio.open_connection("127.0.0.1", port, ssl=context))
+
+
+@pytest_asyncio.fixture
+async def client(roster: Server) -> AsyncIterator[HTTP2Client]:
+    """A connection over HTTP/2, which must leave nothing in the log."""
+    client = await connect(roster)
     yield client
     assert await client.status(await client.request(GET)) == 200
     client.writer.close()
@@ -135,11 +140,21 @@ async def test_many_priorities_are_ignored(client: HTTP2Client) -> None:
     await client.flush()
 
 
-async def test_many_streams_that_are_reset_at_once_do_no_harm(client: HTTP2Client) -> None:
+async def test_a_client_that_resets_its_requests_at_once_is_disconnected(
+    roster: Server, client: HTTP2Client
+) -> None:
+    hasty = await connect(roster)
     for _ in range(1500):
-        stream_id = await client.request(GET)
-        client.connection.reset_stream(stream_id)
-        await client.flush()
+        stream_id = hasty.connection.get_next_available_stream_id()
+        hasty.connection.send_headers(stream_id, GET, end_stream=True)
+        hasty.connection.reset_stream(stream_id)
+    await hasty.flush()
+    events = hasty.receive(await hasty.reader.read())
+    assert [event.error_code for event in events if isinstance(event, h2.events.ConnectionTerminated)] == [
+        ErrorCodes.ENHANCE_YOUR_CALM
+    ]
+    hasty.writer.close()
+    assert await client.status(await client.request(GET)) == 200
 
 
 async def test_a_request_to_upgrade_to_http2_is_answered_in_http1(
