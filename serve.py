@@ -2,20 +2,19 @@
 
 import asyncio
 import errno
-import logging
+import re
 import resource
 import socket
+import ssl
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from functools import partial
 from urllib.parse import quote
 
 import click
-from hypercorn.asyncio import serve as serve_requests
-from hypercorn.config import Config
 from psycopg.conninfo import conninfo_to_dict
 from quart import Quart
 
@@ -27,11 +26,10 @@ from services.qr_code import draw_text
 from services.share_origin import share_origin
 from services.stop_signal import StopSignal
 from settings import VERSION, BadSettingError, Settings, read_settings
+from web.http_server import CONNECTIONS_PER_ADDRESS, GRACEFUL_SECONDS, HTTPServer
 from web.request_context import get_services
+from web.tls import CertificateError, create_tls_context, reload_certificate
 
-GRACEFUL_SECONDS = 1  # for responses in progress, at a stop
-SHUTDOWN_SECONDS = 3  # for the application to close, at a stop
-KEEP_ALIVE_SECONDS = 75
 BACKLOG = 4096  # viewers come in crowds; 100, the default, makes thousands wait half a minute
 
 # Accepted connections inherit both. A client that stops reading costs the kernel this much memory,
@@ -58,7 +56,7 @@ def main() -> None:
         _check_temporary_folder()
         with _open_listener(settings) as listener, asyncio.Runner(loop_factory=_new_event_loop) as runner:
             runner.run(_run(settings, listener))
-    except (BadSettingError, StartError, embedded_postgres.EmbeddedPostgresError) as error:
+    except (BadSettingError, StartError, CertificateError, embedded_postgres.EmbeddedPostgresError) as error:
         click.echo(f"Roster cannot start: {error}", err=True)
         sys.exit(1)
     except (asyncio.CancelledError, KeyboardInterrupt):
@@ -75,6 +73,7 @@ def _check_temporary_folder() -> None:
 
 async def _run(settings: Settings, listener: socket.socket) -> None:
     stop_signal = StopSignal()
+    tls = _create_tls_context(settings, stop_signal)
     async with AsyncExitStack() as stack:
         with stop_signal.cancels_task():
             database_url = settings.database_url or await stack.enter_async_context(
@@ -85,10 +84,24 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
         bind = settings.bind[0], listener.getsockname()[1]
         settings = replace(settings, database_url=database_url, bind=bind)
         app = create_app(settings)
-        click.echo(f"Roster: {_url(listener)}")
+        own_url = _url(listener, "https" if tls else "http")
+        click.echo(f"Roster: {own_url}")
         click.echo(f"Database: {display_url(database_url)}")
-        _print_qr_code(settings, listener)
-        await _serve(app, listener, stop_signal)
+        _print_qr_code(settings, own_url)
+        await _serve(app, settings, listener, tls, stop_signal)
+
+
+def _create_tls_context(settings: Settings, stop_signal: StopSignal) -> ssl.SSLContext | None:
+    """Return the context of our own TLS, None without it.
+
+    SIGHUP renews its certificate.
+    """
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if not (certificate and key):
+        return None
+    context = create_tls_context(certificate, key)
+    stop_signal.on_hangup(partial(reload_certificate, context, certificate, key))
+    return context
 
 
 async def _migrate(settings: Settings, database_url: str) -> None:
@@ -98,34 +111,24 @@ async def _migrate(settings: Settings, database_url: str) -> None:
         raise StartError(f"DATABASE_URL={display_url(database_url)}: {error}") from None
 
 
-async def _serve(app: Quart, listener: socket.socket, stop_signal: StopSignal) -> None:
-    config = Config()
-    config.bind = [f"fd://{listener.detach()}"]
-    config.backlog = BACKLOG
-    config.errorlog = logging.getLogger("hypercorn.error")  # by name it would get a format of its own
-    config.include_server_header = False
-    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
-    config.graceful_timeout = GRACEFUL_SECONDS
-    config.shutdown_timeout = SHUTDOWN_SECONDS
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_log_exception)
+async def _serve(
+    app: Quart,
+    settings: Settings,
+    listener: socket.socket,
+    tls: ssl.SSLContext | None,
+    stop_signal: StopSignal,
+) -> None:
     services = get_services(app)
 
-    async def shutdown_trigger() -> None:
+    async def wait_for_stop() -> None:
         await stop_signal.wait()
         services.live_list.close()
-        loop.call_later(GRACEFUL_SECONDS / 2, services.database.abort_pending)
+        services.password_hasher.close()
+        asyncio.get_running_loop().call_later(GRACEFUL_SECONDS / 2, services.database.abort_pending)
 
-    await serve_requests(app, config, shutdown_trigger=shutdown_trigger)
-
-
-def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what nobody caught.
-
-    Hypercorn lets timeouts and cancelled connections pass; they are left out.
-    """
-    if not isinstance(context.get("exception"), TimeoutError | asyncio.CancelledError):
-        loop.default_exception_handler(context)
+    is_bounded = settings.rate_limits and not settings.trusted_proxy_hops
+    bound = CONNECTIONS_PER_ADDRESS if is_bounded else None
+    await HTTPServer(app, listener, tls=tls, connections_per_address=bound).serve(wait_for_stop)
 
 
 @contextmanager
@@ -153,11 +156,10 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _print_qr_code(settings: Settings, listener: socket.socket) -> None:
+def _print_qr_code(settings: Settings, own_url: str) -> None:
     """Print the address and its QR code, if others can reach it."""
     host, port = settings.bind
-    is_wildcard = listener.getsockname()[0] in {"0.0.0.0", "::"}  # noqa: S104
-    own_origin = f"http://127.0.0.1:{port}" if is_wildcard else _url(listener)
+    own_origin = re.sub(r"//(0\.0\.0\.0|\[::\]):", "//127.0.0.1:", own_url)
     origin, is_local_only = share_origin(settings.public_origin or own_origin, (host, port))
     if not is_local_only:
         click.echo(f"Others: {origin}")
@@ -178,9 +180,9 @@ def display_url(database_url: str) -> str:
     return f"postgresql://{user}{','.join(addresses)}/{dbname}"
 
 
-def _url(listener: socket.socket) -> str:
+def _url(listener: socket.socket, scheme: str) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

@@ -47,6 +47,8 @@ class Settings:
     trusted_proxy_hops: int = 0
     public_origin: str = ""
     migrate: bool = True
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -63,7 +65,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     readers: dict[str, Callable[[str], Any]] = {
         "DATABASE_URL": parse_database_url,
         "LISTEN_DATABASE_URL": parse_database_url,
-        "DATA_DIR": _folder,
+        "DATA_DIR": _path,
         "BIND": _bind,
         "POOL_SIZE": _whole_number(1, 100),
         "MAX_VIEWERS": _whole_number(1, 1_000_000),
@@ -72,6 +74,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         "TRUSTED_PROXY_HOPS": _whole_number(0, 10),
         "PUBLIC_ORIGIN": _origin,
         "MIGRATE": _on_or_off,
+        "TLS_CERTIFICATE": _path,
+        "TLS_KEY": _path,
     }
     _check_names(readers, env_file, environ)
     values = {}
@@ -84,6 +88,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
                 raise BadSettingError(message) from None
     if "listen_database_url" in values and "database_url" not in values:
         raise BadSettingError("LISTEN_DATABASE_URL is not allowed alone: set DATABASE_URL too")
+    if ("tls_certificate" in values) != ("tls_key" in values):
+        raise BadSettingError("TLS_CERTIFICATE and TLS_KEY are not allowed alone: set both")
     return Settings(**values)
 
 
@@ -151,11 +157,11 @@ def parse_database_url(text: str) -> str:
     return text
 
 
-def _folder(text: str) -> Path:
+def _path(text: str) -> Path:
     try:
         return PROJECT / Path(text).expanduser()
     except RuntimeError:
-        raise ValueError("write the path of a folder; this user has no home") from None
+        raise ValueError("write the whole path; this user has no home") from None
 
 
 def _bind(text: str) -> tuple[str, int]:

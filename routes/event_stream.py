@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from quart import Blueprint, Response, request
-from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.exceptions import ServiceUnavailable, TooManyRequests
 
+from web.client_address import client_address
 from web.error_responses import RETRY_SECONDS
 from web.forms import read_query
 from web.i18n import Locale, get_locale
 from web.request_context import Services, services
 
+# A classroom of 300 behind one address, each with three windows, needs 900.
+STREAMS_PER_ADDRESS = 2000
 HEARTBEAT_SECONDS = 15.0  # of silence, after which proxies might close the stream
 HEARTBEAT = b":\nevent: heartbeat\n\n"  # a comment, and an event for scripts, which see no comments
 
@@ -20,11 +23,16 @@ bp = Blueprint("event_stream", __name__)
 @bp.get("/live")
 async def stream() -> Response:
     """Send the changes of the list that the viewer lacks."""
-    if services().live_list.viewers >= services().settings.max_viewers:
+    live_list, settings, address = services().live_list, services().settings, client_address()
+    if live_list.viewers >= settings.max_viewers:
         raise ServiceUnavailable(retry_after=RETRY_SECONDS)
+    if settings.rate_limits and live_list.streams[address] >= STREAMS_PER_ADDRESS:
+        raise TooManyRequests(retry_after=RETRY_SECONDS)
     [version] = read_query("version")
     last_event_id = request.headers.get("Last-Event-ID", version)
-    body = b"" if request.method == "HEAD" else generate_events(services(), get_locale(), last_event_id)
+    body = (
+        b"" if request.method == "HEAD" else generate_events(services(), get_locale(), last_event_id, address)
+    )
     response = Response(body, content_type="text/event-stream")
     response.timeout = None  # Quart would cut it after 60 s
     response.headers["Cache-Control"] = "no-store"
@@ -33,15 +41,14 @@ async def stream() -> Response:
 
 
 async def generate_events(
-    services: Services, locale: Locale, last_event_id: str
+    services: Services, locale: Locale, last_event_id: str, address: str
 ) -> AsyncGenerator[bytes, None]:
     """Yield the events after the one of that id, and heartbeats.
 
     This runs after the request's context has ended, so it is given what it needs of that.
     """
     live_list = services.live_list
-    live_list.viewers += 1
-    try:
+    with live_list.streams.counting(address):
         sent = live_list.snapshot
         if sent and sent.event_id != last_event_id:
             sent = None
@@ -56,5 +63,3 @@ async def generate_events(
                 if sent is None:
                     break
                 yield (await services.snapshot_renderer.render(sent, locale)).event
-    finally:
-        live_list.viewers -= 1

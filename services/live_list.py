@@ -12,6 +12,7 @@ import psycopg
 
 from db import Connection, Database, ResponseTimeoutError, with_connect_timeout
 from queries.user_list import UserPage, select_user_page
+from services.address_counter import AddressCounter
 
 REFRESH_SECONDS = 0.1  # between two reads of the list, however many changes there are
 WAIT_SECONDS = 1.0  # for the snapshot of a certain version
@@ -51,7 +52,7 @@ class LiveList:
     """Keeps the newest snapshot, and wakes the viewers.
 
     `snapshot` is None until the list was read for the first time; `read_at` is when it was last
-    read. `is_live` is true while notifications of changes arrive. `viewers` counts the streams.
+    read. `is_live` is true while notifications of changes arrive. `streams` counts the viewers.
     """
 
     def __init__(self, database: Database, conninfo: str) -> None:
@@ -63,7 +64,12 @@ class LiveList:
         self.snapshot: Snapshot | None = None
         self.read_at = datetime.now(UTC)
         self.is_live = False
-        self.viewers = 0
+        self.streams = AddressCounter()
+
+    @property
+    def viewers(self) -> int:
+        """How many streams there are."""
+        return self.streams.total
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:

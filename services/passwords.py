@@ -82,8 +82,8 @@ class PasswordHasher:
 
     Argon2id with 19 MiB, 2 passes and 1 lane, as the OWASP Password Storage Cheat Sheet advises.
     At most `QUEUE_LENGTH` passwords are being hashed or waiting, none for more than
-    `queue_seconds`. Hashing releases the GIL. Every method raises BusyError if the queue is full
-    or slow.
+    `queue_seconds`. Hashing releases the GIL. Every method raises BusyError if the queue is full,
+    slow or closed.
     """
 
     QUEUE_LENGTH = 256
@@ -96,6 +96,7 @@ class PasswordHasher:
         self._dummy_hash = self._hasher.hash(secrets.token_urlsafe())
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="password-hasher")
         self._queued = 0
+        self._is_closed = False
 
     async def hash_validated(self, password: str, username: Username, field: str = "password") -> str:
         """Return the hash of a new password.
@@ -122,8 +123,9 @@ class PasswordHasher:
         return self._hasher.check_needs_rehash(password_hash)
 
     def close(self) -> None:
-        """End the threads; passwords that still wait are dropped."""
-        self._threads.shutdown(cancel_futures=True)
+        """Refuse the passwords that still wait, and end the threads."""
+        self._is_closed = True
+        self._threads.shutdown(wait=False)
 
     def _verify(self, password: str, password_hash: str | None) -> bool:
         try:
@@ -134,12 +136,12 @@ class PasswordHasher:
             return False
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if self._queued >= self.QUEUE_LENGTH:
+        if self._is_closed or self._queued >= self.QUEUE_LENGTH:
             raise BusyError
         deadline = time.monotonic() + self._queue_seconds
 
         def run_in_time() -> T:
-            if time.monotonic() > deadline:
+            if self._is_closed or time.monotonic() > deadline:
                 raise BusyError
             return work()
 

@@ -11,12 +11,12 @@ def share_origin(own_origin: str, bind: tuple[str, int]) -> tuple[str, bool]:
     Whoever opens http://127.0.0.1:8000 on the computer that serves it is given its address in the
     local network, if it is open to that.
     """
-    host = urlsplit(own_origin).hostname or ""
-    if not _is_loopback(host):
+    url = urlsplit(own_origin)
+    if not _is_loopback(url.hostname or ""):
         return own_origin, False
     if _is_loopback(bind[0]) or not (lan := lan_address()):
         return own_origin, True
-    return f"http://{lan}:{bind[1]}", False
+    return f"{url.scheme}://{lan}:{bind[1]}", False
 
 
 def lan_address() -> str:

@@ -6,7 +6,7 @@ A signal only sets an event, or cancels a task at an `await`. It interrupts noth
 import asyncio
 import atexit
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -24,12 +24,21 @@ class StopSignal:
     def __init__(self) -> None:
         self._requested = asyncio.Event()
         self._cancellable: asyncio.Task[object] | None = None
+        self._on_hangup: Callable[[], object] = self._request
         self._loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
                 continue  # nohup asks for that
             signal.signal(number, self._handle)
         atexit.register(_ignore_stop_signals)
+
+    def on_hangup(self, action: Callable[[], object]) -> None:
+        """Let SIGHUP call `action` in the event loop from now on.
+
+        It then no longer asks to stop, also under nohup.
+        """
+        self._on_hangup = action
+        signal.signal(signal.SIGHUP, self._handle)
 
     async def wait(self) -> None:
         """Wait for the first signal."""
@@ -49,9 +58,10 @@ class StopSignal:
         finally:
             self._cancellable = None
 
-    def _handle(self, *_: object) -> None:
+    def _handle(self, number: int, _frame: object) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._request)
+            action = self._on_hangup if number == signal.SIGHUP else self._request
+            self._loop.call_soon_threadsafe(action)
 
     def _request(self) -> None:
         if self._cancellable and not self._requested.is_set():

@@ -16,11 +16,9 @@ from typing import Any, cast
 from uuid import uuid4
 
 import httpx
-import hypercorn.asyncio
 import psutil
 import psycopg
 from bs4 import BeautifulSoup
-from hypercorn.config import Config
 from psycopg.conninfo import make_conninfo
 from quart import Quart
 
@@ -30,6 +28,7 @@ from services import postgres_server
 from services.live_list import Snapshot
 from settings import Settings
 from web.forms import FORM_TYPE
+from web.http_server import HTTPServer
 from web.request_context import get_services
 
 ROOT = Path(__file__).parent.parent
@@ -225,6 +224,21 @@ def start_process(folder: Path, *, tuning: str = "", **settings: str) -> subproc
     )
 
 
+def make_certificate(folder: Path, name: str = "roster") -> dict[str, str]:
+    """Make a certificate and its key with openssl; return the settings that name them."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", key, "-out", certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return {"TLS_CERTIFICATE": str(certificate), "TLS_KEY": str(key)}
+
+
 def run_cli(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, ROOT / "cli.py", *arguments],
@@ -284,18 +298,15 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 @asynccontextmanager
 async def serving(app: Quart) -> AsyncIterator[str]:
     """Serve an application in this process over real connections; yield its URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
     port = listener.getsockname()[1]
-    config = Config()
-    config.bind = [f"fd://{listener.detach()}"]
-    config.loglevel = "WARNING"
     stop = asyncio.Event()
 
-    async def shutdown_trigger() -> None:
+    async def wait_for_stop() -> None:
         await stop.wait()
         get_services(app).live_list.close()
 
-    server = asyncio.create_task(hypercorn.asyncio.serve(app, config, shutdown_trigger=shutdown_trigger))
+    server = asyncio.create_task(HTTPServer(app, listener).serve(wait_for_stop))
     yield f"http://127.0.0.1:{port}"
     stop.set()
     await server

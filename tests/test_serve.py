@@ -121,6 +121,22 @@ async def test_sigterm_stops_it_while_viewers_follow_the_list(serve: StartServer
     assert roster.stderr() == ""
 
 
+async def test_sigterm_refuses_registrations_that_wait_for_a_hash(
+    serve: StartServer, database_url: str, psql: psycopg.Connection
+) -> None:
+    slow = "import argon2, time; argon2.PasswordHasher.hash = lambda *_: time.sleep(0.5) or 'no hash'"
+    roster = serve(tuning=slow, DATABASE_URL=database_url)
+    async with httpx.AsyncClient(base_url=roster.url, timeout=60) as client:
+        waiting = [asyncio.create_task(register(client, f"user{number}")) for number in range(80)]
+        await wait_until(lambda: usernames(psql) != [])
+        assert await asyncio.to_thread(roster.stop) == 0
+        responses = await asyncio.gather(*waiting)
+    refused = [response for response in responses if response.status_code != 303]
+    assert {(response.status_code, response.headers["Retry-After"]) for response in refused} == {(503, "5")}
+    assert len(responses) - len(refused) == len(usernames(psql))
+    assert roster.stderr() == ""
+
+
 async def test_a_frozen_database_is_answered_for_and_does_not_delay_the_end(
     serve: StartServer, tmp_path: Path
 ) -> None:
@@ -293,7 +309,7 @@ async def test_a_signal_while_it_waits_to_migrate_ends_its_connection(
         ("serve._allow_many_connections", signal.SIGHUP),
         ("serve.create_app", signal.SIGINT),
         ("serve._serve", signal.SIGTERM),
-        ("serve.serve_requests", signal.SIGHUP),
+        ("serve.HTTPServer", signal.SIGHUP),
     ],
 )
 def test_a_signal_between_the_steps_of_the_start_stops_it(

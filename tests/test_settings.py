@@ -47,6 +47,8 @@ def test_every_setting_is_read_and_typed() -> None:
             "TRUSTED_PROXY_HOPS": "2",
             "PUBLIC_ORIGIN": "https://Roster.example/",
             "MIGRATE": "off",
+            "TLS_CERTIFICATE": "/etc/roster/certificate.pem",
+            "TLS_KEY": "/etc/roster/key.pem",
         },
     )
     assert found == Settings(
@@ -61,6 +63,8 @@ def test_every_setting_is_read_and_typed() -> None:
         trusted_proxy_hops=2,
         public_origin="https://roster.example",
         migrate=False,
+        tls_certificate=Path("/etc/roster/certificate.pem"),
+        tls_key=Path("/etc/roster/key.pem"),
     )
 
 
@@ -169,6 +173,12 @@ def test_the_public_origin_is_what_a_browser_sends(text: str, origin: str) -> No
 def test_listening_elsewhere_needs_a_database_of_ones_own() -> None:
     with pytest.raises(BadSettingError, match="set DATABASE_URL too"):
         read_settings({"LISTEN_DATABASE_URL": "postgresql://db/roster"})
+
+
+@pytest.mark.parametrize("name", ["TLS_CERTIFICATE", "TLS_KEY"])
+def test_a_certificate_needs_its_key(name: str) -> None:
+    with pytest.raises(BadSettingError, match="set both"):
+        read_settings({name: "file.pem"})
 
 
 def test_an_env_file_that_is_not_text_is_refused(env_file: Path) -> None:

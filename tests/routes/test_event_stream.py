@@ -182,7 +182,7 @@ async def test_a_viewer_that_lacks_the_news_gets_it_while_the_database_is_away_a
     services = get_services(live_app)
     away, back = make_snapshot(3, away_since=datetime.now(UTC)), make_snapshot(3)
     services.live_list.snapshot = back if last_event_id == "away" else away
-    async with aclosing(generate_events(services, Locale(), last_event_id)) as events:
+    async with aclosing(generate_events(services, Locale(), last_event_id, "192.0.2.7")) as events:
         assert await anext(events) == HEARTBEAT
         expected = b"id: 3\n" if last_event_id == "away" else b"id: away\n"
         assert (await anext(events)).startswith(expected)
@@ -192,7 +192,7 @@ async def test_a_viewer_that_lacks_the_news_gets_it_while_the_database_is_away_a
 async def test_a_stream_that_is_closed_is_no_longer_counted(live_app: Quart, received: int) -> None:
     services = get_services(live_app)
     services.live_list.snapshot = make_snapshot(1)
-    events = generate_events(services, Locale(), "")
+    events = generate_events(services, Locale(), "", "192.0.2.7")
     for _ in range(received):
         await anext(events)
     assert services.live_list.viewers == 1
@@ -204,7 +204,7 @@ async def test_a_stream_that_is_cancelled_is_no_longer_counted(live_app: Quart) 
     services = get_services(live_app)
 
     async def follow() -> None:
-        async for _ in generate_events(services, Locale(), ""):
+        async for _ in generate_events(services, Locale(), "", "192.0.2.7"):
             pass
 
     tasks = [asyncio.create_task(follow()) for _ in range(2)]
@@ -217,14 +217,14 @@ async def test_a_stream_that_is_cancelled_is_no_longer_counted(live_app: Quart) 
 
 async def test_closing_ends_streams_that_wait_and_new_ones(live_app: Quart) -> None:
     services = get_services(live_app)
-    events = generate_events(services, Locale(), "")
+    events = generate_events(services, Locale(), "", "192.0.2.7")
     assert await anext(events) == HEARTBEAT
     waiting = asyncio.create_task(anext(events, b"the end"))
     await asyncio.sleep(0)
     assert not waiting.done()
     services.live_list.close()
     assert await waiting == b"the end"
-    assert [event async for event in generate_events(services, Locale(), "")] == [HEARTBEAT]
+    assert [event async for event in generate_events(services, Locale(), "", "192.0.2.7")] == [HEARTBEAT]
     assert services.live_list.viewers == 0
 
 
@@ -255,3 +255,35 @@ async def test_a_viewer_more_than_allowed_is_asked_to_come_back(database_url: st
         await wait_until(lambda: get_services(app).live_list.viewers == 0)
         async with viewing(url):
             pass
+
+
+async def test_one_address_cannot_take_every_place(
+    url: str, live_app: Quart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("routes.event_stream.STREAMS_PER_ADDRESS", 1)
+    async with viewing(url), httpx.AsyncClient() as client:
+        refused = await client.get(f"{url}/live", headers=HTMX)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "5")
+    await wait_until(lambda: get_services(live_app).live_list.viewers == 0)
+    async with viewing(url):
+        pass
+
+
+async def test_behind_a_proxy_each_visitor_has_places(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("routes.event_stream.STREAMS_PER_ADDRESS", 1)
+    app = create_app(Settings(database_url=database_url, trusted_proxy_hops=1))
+    async with serving(app) as url, viewing(url), httpx.AsyncClient() as client:
+        forwarded = {"X-Forwarded-For": "198.51.100.1"}
+        async with client.stream("GET", f"{url}/live", headers=forwarded) as response:
+            assert response.status_code == 200
+
+
+async def test_without_rate_limits_one_address_may_take_every_place(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("routes.event_stream.STREAMS_PER_ADDRESS", 1)
+    app = create_app(Settings(database_url=database_url, rate_limits=False))
+    async with serving(app) as url, viewing(url), viewing(url):
+        pass

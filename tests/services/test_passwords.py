@@ -295,9 +295,11 @@ async def test_a_password_that_waited_too_long_is_refused_and_not_hashed(
     hasher.close()
 
 
-async def test_closing_drops_the_passwords_that_still_wait(hasher: PasswordHasher) -> None:
+async def test_closing_refuses_the_passwords_that_still_wait(hasher: PasswordHasher) -> None:
     waiting = [asyncio.ensure_future(hasher.hash(PASSWORD)) for _ in range(20 * (os.cpu_count() or 1))]
     await asyncio.sleep(0)
     hasher.close()
     results = await asyncio.gather(*waiting, return_exceptions=True)
-    assert any(isinstance(result, asyncio.CancelledError) for result in results)
+    assert {type(result) for result in results} == {str, BusyError}
+    with pytest.raises(BusyError):
+        await hasher.hash(PASSWORD)

@@ -20,6 +20,7 @@ from services.share_origin import lan_address
         ("http://[::1]:8000", "0.0.0.0", "http://192.0.2.7:9000", False),
         ("http://localhost:8000", "0.0.0.0", "http://192.0.2.7:9000", False),
         ("http://LOCALHOST:8000", "::", "http://192.0.2.7:9000", False),
+        ("https://127.0.0.1:8000", "0.0.0.0", "https://192.0.2.7:9000", False),
         ("http://127.0.0.9:8000", "192.0.2.7", "http://192.0.2.7:9000", False),
     ],
 )

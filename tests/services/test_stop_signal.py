@@ -137,3 +137,16 @@ async def test_nohup_keeps_the_hang_up_signal_ignored() -> None:
     StopSignal()
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+
+
+async def test_sighup_can_be_given_another_meaning() -> None:
+    stop_signal, called = StopSignal(), asyncio.Event()
+    stop_signal.on_hangup(called.set)
+    stopped = asyncio.create_task(stop_signal.wait())
+    signal.raise_signal(signal.SIGHUP)
+    async with asyncio.timeout(30):
+        await called.wait()
+    assert not stopped.done()
+    signal.raise_signal(signal.SIGTERM)
+    async with asyncio.timeout(30):
+        await stopped

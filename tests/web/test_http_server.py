@@ -1,0 +1,129 @@
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+from quart import Quart
+
+from app import create_app
+from settings import Settings
+from tests.helpers import StartServer, serving, viewing, wait_until
+from web.request_context import get_services
+
+REQUEST = b"GET /nowhere HTTP/1.1\r\nHost: roster\r\n\r\n"
+
+
+@pytest.fixture
+def live_app(database_url: str) -> Quart:
+    return create_app(Settings(database_url=database_url))
+
+
+@pytest_asyncio.fixture
+async def port(live_app: Quart) -> AsyncIterator[int]:
+    async with serving(live_app) as url:
+        yield int(url.rpartition(":")[2])
+
+
+async def exchange(port: int, *parts: bytes) -> bytes:
+    """Send the parts one after the other; return all that comes until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for part in parts:
+        writer.write(part)
+        await writer.drain()
+    async with asyncio.timeout(30):
+        received = await reader.read()
+    writer.close()
+    return received
+
+
+async def test_connections_that_the_client_has_closed_are_gone(port: int) -> None:
+    await exchange(port, b"GET / HTTP/1.0\r\n\r\n")
+    before = len(asyncio.all_tasks())
+    for number in range(300):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        if number % 2:
+            writer.write(REQUEST)
+            await reader.readline()
+        writer.close()
+    await wait_until(lambda: len(asyncio.all_tasks()) <= before)
+
+
+async def test_a_viewer_that_leaves_a_second_request_behind_is_gone(
+    live_app: Quart, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("routes.event_stream.HEARTBEAT_SECONDS", 0.05)
+    await exchange(port, b"GET / HTTP/1.0\r\n\r\n")
+    before = len(asyncio.all_tasks())
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET /live HTTP/1.1\r\nHost: roster\r\n\r\n" + REQUEST)
+        await wait_until(lambda: get_services(live_app).live_list.viewers == 1)
+    await wait_until(lambda: len(asyncio.all_tasks()) <= before)
+
+
+async def test_headers_that_do_not_end_close_the_connection(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.http_server.HEADERS_SECONDS", 0.1)
+    assert await exchange(port, b"GET / HTTP/1.1\r\n", b"Host: roster\r\n") == b""
+
+
+async def test_an_idle_connection_is_closed_in_the_end(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.http_server.KEEP_ALIVE_SECONDS", 0.1)
+    assert await exchange(port) == b""
+    assert (await exchange(port, REQUEST)).startswith(b"HTTP/1.1 404")
+
+
+async def test_a_response_may_take_longer_than_headers_and_idle_connections(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.http_server.HEADERS_SECONDS", 0.1)
+    monkeypatch.setattr("web.http_server.KEEP_ALIVE_SECONDS", 0.1)
+    monkeypatch.setattr("routes.event_stream.HEARTBEAT_SECONDS", 0.05)
+    async with viewing(f"http://127.0.0.1:{port}") as viewer:
+        await viewer.wait_for(0)
+        assert [await viewer.next() for _ in range(10)] == [None] * 10
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [b"GET /" + b"x" * 200_000 + b" HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 40_000],
+)
+async def test_too_long_a_request_line_or_too_many_headers_are_refused(
+    port: int, request_head: bytes
+) -> None:
+    assert (await exchange(port, request_head)).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_refused_request_gets_its_response_while_it_still_sends(port: int) -> None:
+    head = b"POST /register HTTP/1.1\r\nHost: roster\r\nContent-Length: 9000000\r\n\r\n"
+    assert (await exchange(port, head, b"x" * 8_000_000)).startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_client_address_has_a_bounded_number_of_connections(
+    serve: StartServer, database_url: str
+) -> None:
+    tuning = "serve.CONNECTIONS_PER_ADDRESS = 2"
+    for settings, allowed in ({}, 2), ({"TRUSTED_PROXY_HOPS": "1"}, 4), ({"RATE_LIMITS": "off"}, 4):
+        roster = serve(tuning=tuning, DATABASE_URL=database_url, **{"RATE_LIMITS": "on"} | settings)
+        clients = [httpx.AsyncClient(base_url=roster.url, timeout=60) for _ in range(4)]
+        answered = 0
+        for client in clients:
+            try:
+                answered += (await client.get("/healthz")).status_code > 0
+            except httpx.TransportError:
+                continue
+        assert answered == allowed
+        await clients[0].aclose()
+        async with asyncio.timeout(30), httpx.AsyncClient(base_url=roster.url) as client:
+            while True:
+                try:
+                    await client.get("/")
+                except httpx.TransportError:
+                    continue
+                break
+        for client in clients:
+            await client.aclose()
+        await asyncio.to_thread(roster.stop)
+        assert roster.stderr() == ""
