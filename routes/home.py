@@ -6,7 +6,6 @@ from quart import Blueprint, Response, request
 from db import pool_timeout
 from queries import users
 from services.live_list import Snapshot
-from services.qr_code import draw_svg
 from services.share_origin import share_origin
 from services.usernames import username_key
 from web.cookies import FLASH, SESSION, pop_flash, read_cookie
@@ -76,7 +75,7 @@ async def share() -> Response:
         origin=origin,
         is_local_only=is_local_only,
         port=bind[1],
-        qr_code=draw_svg(origin),
+        qr_code=await services().qr_codes.draw(origin),
     )
 
 
