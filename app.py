@@ -8,6 +8,7 @@ from db import Database
 from routes import account, event_stream, home, registration
 from services.live_list import LiveList
 from services.passwords import PasswordHasher
+from services.qr_code import QrCodes
 from settings import Settings
 from web import cache_headers, cookies, error_responses, i18n, responses, same_origin, static_files
 from web.forms import MAX_BODY_LENGTH
@@ -28,7 +29,7 @@ def create_app(settings: Settings) -> Quart:
     live_list = LiveList(database, settings.listen_database_url or settings.database_url)
     password_hasher = PasswordHasher(settings.password_min_length)
     app.extensions["services"] = Services(
-        settings, database, live_list, password_hasher, SnapshotRenderer(app)
+        settings, database, live_list, password_hasher, SnapshotRenderer(app), QrCodes()
     )
     # In this order: the locale first, since even a refusal is a sentence in it.
     for part in i18n, same_origin, cache_headers, cookies, error_responses, responses, static_files:
