@@ -6,7 +6,6 @@ import logging
 import resource
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -55,7 +54,6 @@ def main() -> None:
     set_up_output()
     try:
         settings = read_settings()
-        _check_temporary_folder()
         with _open_listener(settings) as listener, asyncio.Runner(loop_factory=_new_event_loop) as runner:
             runner.run(_run(settings, listener))
     except (BadSettingError, StartError, embedded_postgres.EmbeddedPostgresError) as error:
@@ -63,14 +61,6 @@ def main() -> None:
         sys.exit(1)
     except (asyncio.CancelledError, KeyboardInterrupt):
         pass  # a signal came while it was starting
-
-
-def _check_temporary_folder() -> None:
-    """Check that there is one; the static files go there."""
-    try:
-        tempfile.gettempdir()
-    except OSError:
-        raise StartError("no folder for temporary files can be written; set TMPDIR to one") from None
 
 
 async def _run(settings: Settings, listener: socket.socket) -> None:

@@ -97,10 +97,8 @@ async def test_beside_another_version_each_page_gets_scripts_but_must_not_keep_t
             assert response.headers["Cache-Control"] == "public, no-cache"
 
 
-async def test_static_files_need_no_folder_for_temporary_files(
-    serve: StartServer, database_url: str, tmp_path: Path
-) -> None:
-    tuning = f"import tempfile; tempfile.tempdir = {str(tmp_path / 'none')!r}"
+async def test_static_files_need_no_folder_for_temporary_files(serve: StartServer, database_url: str) -> None:
+    tuning = "import tempfile; tempfile._candidate_tempdir_list = list"
     roster = serve(DATABASE_URL=database_url, tuning=tuning)
     async with httpx.AsyncClient(base_url=roster.url) as client:
         for url in await find_static_urls(client):
