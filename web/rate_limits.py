@@ -28,6 +28,7 @@ WRONG_PASSWORDS = RateLimit("wrong-passwords", 100, 3600)  # for one user name, 
 ACCOUNT = RateLimit("account", 30, 60)
 CHECK_USERNAME = RateLimit("check-username", 120, 60)
 SEARCH = RateLimit("search", 120, 60)
+DRAW_QR_CODE = RateLimit("qr-code", 30, 60)  # of an address that nobody has shared lately
 
 
 async def check_rate_limit(limit: RateLimit, *key: str) -> None:
