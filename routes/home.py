@@ -8,11 +8,13 @@ from queries import users
 from services.live_list import Snapshot
 from services.share_origin import share_origin
 from services.usernames import username_key
+from web.client_address import client_address
 from web.compression import compressed_response
 from web.cookies import FLASH, SESSION, pop_flash, read_cookie
 from web.current_account import current_account
 from web.forms import read_list_query, read_query
 from web.i18n import get_locale
+from web.rate_limits import DRAW_QR_CODE, check_rate_limit
 from web.request_context import is_htmx, own_origin, services
 from web.responses import read_user_page, render
 from web.urls import build_url, see_other
@@ -79,6 +81,9 @@ async def share() -> Response:
     """Show the address for others, and its QR code."""
     bind = services().settings.bind
     origin, is_local_only = share_origin(own_origin(), bind)
+    # The limit is for those who make up hosts. While the database is away nothing can be counted.
+    if origin not in services().qr_codes and services().live_list.is_fresh:
+        await check_rate_limit(DRAW_QR_CODE, client_address())
     return await render(
         "_share_qr_code.html" if is_htmx() else "share_page.html",
         origin=origin,

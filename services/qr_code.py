@@ -19,6 +19,10 @@ class QrCodes:
         self._codes: dict[str, str] = {}
         self._lock = asyncio.Lock()
 
+    def __contains__(self, text: str) -> bool:
+        """Return whether the QR code of a text is drawn."""
+        return text in self._codes
+
     async def draw(self, text: str) -> str:
         """Return the QR code of a text."""
         if text in self._codes:

@@ -121,6 +121,25 @@ async def test_the_qr_code_of_an_address_is_drawn_once(
     draw_svg.assert_called_once_with("http://roster.test")
 
 
+async def test_new_hosts_for_a_qr_code_are_limited_and_known_ones_are_not(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.qr_code.draw_svg", Mock(return_value="<svg></svg>"))
+    app = create_app(Settings(database_url=database_url))
+
+    async def share(host: str) -> int:
+        return (await http_client(app).get("/share", headers={"Host": host})).status_code
+
+    async with app.test_app():
+        await wait_until(lambda: get_services(app).live_list.is_fresh)
+        known = [f"host{number}" for number in range(30)]
+        assert {await share(host) for host in known} == {200}
+        assert await share("made-up") == 429
+        assert {await share(host) for host in known} == {200}
+        get_services(app).live_list.is_fresh = False  # as while the database is away
+        assert await share("made-up") == 200
+
+
 async def test_an_address_of_this_computer_alone_comes_with_advice(client: httpx.AsyncClient) -> None:
     response = await client.get("/share", headers={"Host": "127.0.0.1:8000"})
     text = text_of(response, "main")
