@@ -82,7 +82,7 @@ async def share() -> Response:
     bind = services().settings.bind
     origin, is_local_only = share_origin(own_origin(), bind)
     # The limit is for those who make up hosts. While the database is away nothing can be counted.
-    if origin not in services().qr_codes and services().live_list.is_fresh:
+    if origin not in services().qr_codes and services().live_list.is_live:
         await check_rate_limit(DRAW_QR_CODE, client_address())
     return await render(
         "_share_qr_code.html" if is_htmx() else "share_page.html",

@@ -131,12 +131,12 @@ async def test_new_hosts_for_a_qr_code_are_limited_and_known_ones_are_not(
         return (await http_client(app).get("/share", headers={"Host": host})).status_code
 
     async with app.test_app():
-        await wait_until(lambda: get_services(app).live_list.is_fresh)
+        await wait_until(lambda: get_services(app).live_list.is_live)
         known = [f"host{number}" for number in range(30)]
         assert {await share(host) for host in known} == {200}
         assert await share("made-up") == 429
         assert {await share(host) for host in known} == {200}
-        get_services(app).live_list.is_fresh = False  # as while the database is away
+        get_services(app).live_list.is_live = False  # as while the database is away
         assert await share("made-up") == 200
 
 
