@@ -8,6 +8,7 @@ from db import Database
 from routes import account, event_stream, health, home, registration
 from services.live_list import LiveList
 from services.passwords import PasswordHasher
+from services.qr_code import QrCodes
 from services.readiness import Readiness
 from settings import Settings
 from web import cache_headers, cookies, error_responses, i18n, responses, same_origin, static_files
@@ -35,6 +36,7 @@ def create_app(settings: Settings) -> Quart:
         password_hasher,
         SnapshotRenderer(app),
         Readiness(database, live_list),
+        QrCodes(),
     )
     # In this order: the locale first, since even a refusal is a sentence in it.
     for part in i18n, same_origin, cache_headers, cookies, error_responses, responses, static_files:

@@ -7,7 +7,6 @@ import resource
 import socket
 import ssl
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -53,7 +52,6 @@ def main() -> None:
     set_up_output()
     try:
         settings = read_settings()
-        _check_temporary_folder()
         with _open_listener(settings) as listener, asyncio.Runner(loop_factory=_new_event_loop) as runner:
             runner.run(_run(settings, listener))
     except (BadSettingError, StartError, CertificateError, embedded_postgres.EmbeddedPostgresError) as error:
@@ -61,14 +59,6 @@ def main() -> None:
         sys.exit(1)
     except (asyncio.CancelledError, KeyboardInterrupt):
         pass  # a signal came while it was starting
-
-
-def _check_temporary_folder() -> None:
-    """Check that there is one; the static files go there."""
-    try:
-        tempfile.gettempdir()
-    except OSError:
-        raise StartError("no folder for temporary files can be written; set TMPDIR to one") from None
 
 
 async def _run(settings: Settings, listener: socket.socket) -> None:

@@ -30,8 +30,11 @@ async def stream() -> Response:
         raise TooManyRequests(retry_after=RETRY_SECONDS)
     [version] = read_query("version")
     last_event_id = request.headers.get("Last-Event-ID", version)
+    # None, for which there is no Content-Length, as there is none for the stream (RFC 9110, 8.6).
     body = (
-        b"" if request.method == "HEAD" else generate_events(services(), get_locale(), last_event_id, address)
+        None
+        if request.method == "HEAD"
+        else generate_events(services(), get_locale(), last_event_id, address)
     )
     response = Response(body, content_type="text/event-stream")
     response.timeout = None  # Quart would cut it after 60 s

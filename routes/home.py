@@ -1,18 +1,20 @@
 """The page: `/`, its list alone, and the address to share."""
 
 import psycopg
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
 from db import pool_timeout
 from queries import users
 from services.live_list import Snapshot
-from services.qr_code import draw_svg
 from services.share_origin import share_origin
 from services.usernames import username_key
+from web.client_address import client_address
+from web.compression import compressed_response
 from web.cookies import FLASH, SESSION, pop_flash, read_cookie
 from web.current_account import current_account
 from web.forms import read_list_query, read_query
 from web.i18n import get_locale
+from web.rate_limits import DRAW_QR_CODE, check_rate_limit
 from web.request_context import is_htmx, own_origin, services
 from web.responses import read_user_page, render
 from web.urls import build_url, see_other
@@ -79,26 +81,22 @@ async def share() -> Response:
     """Show the address for others, and its QR code."""
     bind = services().settings.bind
     origin, is_local_only = share_origin(own_origin(), bind)
+    # The limit is for those who make up hosts. While the database is away nothing can be counted.
+    if origin not in services().qr_codes and services().live_list.is_live:
+        await check_rate_limit(DRAW_QR_CODE, client_address())
     return await render(
         "_share_qr_code.html" if is_htmx() else "share_page.html",
         origin=origin,
         is_local_only=is_local_only,
         port=bind[1],
-        qr_code=draw_svg(origin),
+        qr_code=await services().qr_codes.draw(origin),
     )
 
 
 async def render_snapshot(snapshot: Snapshot) -> Response:
     """Return the page from memory, or 304 if the browser has it."""
     rendered = await services().snapshot_renderer.render(snapshot, get_locale())
-    coding = request.accept_encodings.best_match(rendered.encoded_page, default="identity")
-    response = Response(rendered.encoded_page[coding], content_type="text/html; charset=utf-8")
-    response.headers["Cache-Control"] = "no-cache"
-    response.vary.add("Accept-Encoding")
-    if coding != "identity":
-        response.headers["Content-Encoding"] = coding
-    response.set_etag(rendered.etag, weak=True)
-    return await response.make_conditional(request)
+    return compressed_response(rendered.compressed_page, "text/html; charset=utf-8", "no-cache")
 
 
 async def find_username(text: str) -> str | None:

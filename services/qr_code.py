@@ -1,8 +1,39 @@
 """QR codes, for a page and for a terminal."""
 
+import asyncio
 from io import StringIO
 
 import segno
+
+MAX_CODES = 64  # kept; a server has a handful of addresses
+
+
+class QrCodes:
+    """QR codes as SVG elements, each drawn once.
+
+    A `Host` header can name any address, and one of full length takes 0.1 s. So they are drawn beside
+    the event loop, and one at a time: threads that draw keep the GIL from it, more of them for longer.
+    """
+
+    def __init__(self) -> None:
+        self._codes: dict[str, str] = {}
+        self._lock = asyncio.Lock()
+
+    def __contains__(self, text: str) -> bool:
+        """Return whether the QR code of a text is drawn."""
+        return text in self._codes
+
+    async def draw(self, text: str) -> str:
+        """Return the QR code of a text."""
+        if text in self._codes:
+            return self._codes[text]
+        async with self._lock:
+            if text not in self._codes:
+                code = await asyncio.to_thread(draw_svg, text)
+                if len(self._codes) == MAX_CODES:
+                    del self._codes[next(iter(self._codes))]  # the oldest
+                self._codes[text] = code
+            return self._codes[text]
 
 
 def draw_svg(text: str) -> str:

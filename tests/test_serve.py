@@ -539,15 +539,15 @@ def test_the_env_file_is_that_of_the_project_wherever_a_command_is_called(
     assert "'COLOUR' in .env is not the name of a setting" in done.stderr
 
 
-def test_a_machine_without_a_folder_for_temporary_files_is_one_clear_line() -> None:
-    program = "import tempfile; tempfile._candidate_tempdir_list = list; import serve; serve.main()"
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+def test_a_data_folder_that_needs_one_for_temporary_files_says_so_in_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 20) / "data"  # too long for the path of a socket
+    process = start_process(
+        tmp_path, tuning="import tempfile; tempfile._candidate_tempdir_list = list", DATA_DIR=str(folder)
     )
-    assert done.returncode == 1
-    assert done.stderr == (
-        "Roster cannot start: no folder for temporary files can be written; set TMPDIR to one\n"
-    )
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    [line] = error.splitlines()
+    assert "cannot be used: No usable temporary directory found" in line
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Who may cache a response.
 
-Only the visitor's browser may, and not even that if it is personal.
+Static files are for everybody. Of the rest only the visitor's browser may keep anything, and not even
+that if it is personal.
 """
 
 from quart import Quart, Response
@@ -14,6 +15,8 @@ def init_app(app: Quart) -> None:
 
 
 async def _set_cache_headers(response: Response) -> Response:
+    if response.cache_control.public:
+        return response
     if has_cookies() or "Set-Cookie" in response.headers:
         response.headers["Cache-Control"] = "no-store"
     response.headers.setdefault("Cache-Control", "private, no-cache")

@@ -35,6 +35,7 @@ OWN_WRONG_PASSWORDS = RateLimit("own-wrong-passwords", 30, 3600)  # for one sess
 ACCOUNT = RateLimit("account", 30, 60)
 CHECK_USERNAME = RateLimit("check-username", 120, 60)
 SEARCH = RateLimit("search", 120, 60)
+DRAW_QR_CODE = RateLimit("qr-code", 30, 60)  # of an address that nobody has shared lately
 
 
 async def check_rate_limit(limit: RateLimit, *key: str) -> None:

@@ -1,17 +1,15 @@
 """Snapshots as HTML, rendered once for each locale."""
 
 import asyncio
-import gzip
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
-import brotli
 from markupsafe import Markup
 from quart import Quart, render_template
 
 from services.live_list import Snapshot
+from web.compression import EncodedBody, compress
 from web.i18n import Locale, force_locale
 
 
@@ -30,15 +28,9 @@ class RenderedSnapshot:
         return f"id: {self.event_id}\n{data}\n".encode()
 
     @cached_property
-    def etag(self) -> str:
-        """The entity tag of the page."""
-        return hashlib.sha256(self.page.encode()).hexdigest()[:16]
-
-    @cached_property
-    def encoded_page(self) -> dict[str, bytes]:
-        """The page's bytes by content coding, the best first."""
-        page = self.page.encode()
-        return {"br": brotli.compress(page, quality=5), "gzip": gzip.compress(page, 6), "identity": page}
+    def compressed_page(self) -> dict[str, EncodedBody]:
+        """The page by content coding."""
+        return compress(self.page.encode(), brotli_quality=5)
 
 
 class SnapshotRenderer:

@@ -8,6 +8,7 @@ from quart import Quart, current_app, request
 from db import Database
 from services.live_list import LiveList
 from services.passwords import PasswordHasher
+from services.qr_code import QrCodes
 from services.readiness import Readiness
 from settings import DEFAULT_PORTS, Settings
 from web.rendered_snapshots import SnapshotRenderer
@@ -23,6 +24,7 @@ class Services:
     password_hasher: PasswordHasher
     snapshot_renderer: SnapshotRenderer
     readiness: Readiness
+    qr_codes: QrCodes
 
 
 def get_services(app: Quart) -> Services:

@@ -1,4 +1,4 @@
-"""The static files, compressed.
+"""The static files, compressed once and kept in memory.
 
 Their URLs change with their content, and so never expire.
 
@@ -6,18 +6,16 @@ The stylesheet alone is no file of its own for the browser. It stands in the pag
 painted a round trip earlier. The Content-Security-Policy allows it, and no other, by its hash.
 """
 
-import json
-import shutil
-import tempfile
 from base64 import b64encode
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
 from markupsafe import Markup
-from quart import Quart
-from servestatic import ServeStaticASGI
-from servestatic.cli import main as build_static
+from quart import Quart, Response, abort
+
+from web.compression import EncodedBody, compress, compressed_response
 
 SOURCE = Path(__file__).parent.parent / "static"
 STYLE = (SOURCE / "style.css").read_text()
@@ -39,7 +37,23 @@ SCRIPTS = (
     "restore_focus.js",
     "search.js",
 )
+CONTENT_TYPES = {
+    "scripts.js": "text/javascript; charset=utf-8",
+    "favicon.svg": "image/svg+xml",
+    "social_card.png": "image/png",
+}
 CACHE_FOR_A_YEAR = "public, max-age=31536000, immutable"
+REVALIDATE = "public, no-cache"
+
+
+@dataclass(frozen=True)
+class StaticFile:
+    """A file with a URL."""
+
+    url: str
+    digest: str
+    content_type: str
+    body: dict[str, EncodedBody]
 
 
 def init_app(app: Quart) -> None:
@@ -47,41 +61,40 @@ def init_app(app: Quart) -> None:
 
     In templates `static("favicon.svg")` is a URL, and `style` is the stylesheet.
     """
-    folder, names = _build_folder()
     app.jinja_env.globals.update(
-        static=lambda name: f"/static/{names[name]}",
+        static=lambda name: load_static_files()[name].url,
         style=Markup(STYLE),  # noqa: S704 (ours, and in <style> nothing is escaped)
     )
-    app.asgi_app = ServeStaticASGI(  # type: ignore[method-assign]
-        app.asgi_app,
-        folder.name,
-        "static",
-        allow_all_origins=False,
-        add_headers_function=lambda headers, _path, _url: headers.__setitem__(
-            "Cache-Control", CACHE_FOR_A_YEAR
-        ),
-    )
+    load_static_files()  # now, so that no visitor waits for it
+    app.add_url_rule("/static/<stem>.<digest>.<suffix>", "static", _send_file)
+
+
+async def _send_file(stem: str, digest: str, suffix: str) -> Response:
+    """Send the file of that name, whatever digest its URL has.
+
+    During an upgrade two versions run side by side, and a page of one may ask the other for its
+    scripts. It gets those that are here, and a working page. They must not be kept under the URL of
+    other ones, so they are revalidated each time.
+    """
+    file = load_static_files().get(f"{stem}.{suffix}") or abort(404)
+    cache_control = CACHE_FOR_A_YEAR if digest == file.digest else REVALIDATE
+    return compressed_response(file.body, file.content_type, cache_control)
 
 
 @cache
-def _build_folder() -> tuple["tempfile.TemporaryDirectory[str]", dict[str, str]]:
-    """Return a folder with the hashed and compressed files.
-
-    It is removed when the process ends. The dictionary has the names of the files in it.
-
+def load_static_files() -> dict[str, StaticFile]:
+    """Return the files that have URLs, by name.
 
     The scripts become one module, `scripts.js`. HTMX starts a moment after its own script, whether
     or not a second file with its extension or our listeners has arrived by then.
     """
-    folder = tempfile.TemporaryDirectory(prefix="roster-static-")
-    with tempfile.TemporaryDirectory() as source:
-        shutil.copytree(SOURCE, source, dirs_exist_ok=True)
-        scripts = [Path(source, name) for name in SCRIPTS]
-        Path(source, "scripts.js").write_text("\n".join(script.read_text() for script in scripts))
-        for used in [*scripts, Path(source, "style.css")]:
-            used.unlink()
-        build_static(["--all", "--no-zstd", "--quiet", source, folder.name])
-    manifest = Path(folder.name, "staticfiles.json")
-    names = json.loads(manifest.read_text())["paths"]
-    manifest.unlink()  # its own URL would never change
-    return folder, names
+    files = {}
+    for name, content_type in CONTENT_TYPES.items():
+        content = b"\n".join(
+            (SOURCE / part).read_bytes() for part in (SCRIPTS if name == "scripts.js" else [name])
+        )
+        digest = sha256(content).hexdigest()[:12]
+        stem, suffix = name.split(".")
+        url = f"/static/{stem}.{digest}.{suffix}"
+        files[name] = StaticFile(url, digest, content_type, compress(content, brotli_quality=11))
+    return files

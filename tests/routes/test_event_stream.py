@@ -134,9 +134,11 @@ async def test_events_speak_the_language_of_the_page(url: str) -> None:
         assert link.get_text().isascii() is False
 
 
-async def test_proxies_and_caches_are_told_to_pass_events_on(client: httpx.AsyncClient) -> None:
-    response = await client.head("/live")
+async def test_proxies_and_caches_are_told_to_pass_events_on(url: str) -> None:
+    async with httpx.AsyncClient(base_url=url) as client:
+        response = await client.head("/live")
     assert (response.status_code, response.content) == (200, b"")
+    assert "Content-Length" not in response.headers
     assert response.headers["Content-Type"].startswith("text/event-stream")
     assert response.headers["Cache-Control"] == "no-store"
     assert response.headers["X-Accel-Buffering"] == "no"

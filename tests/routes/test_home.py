@@ -1,6 +1,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import datetime
+from unittest.mock import Mock
 
 import httpx
 import psycopg
@@ -108,6 +109,35 @@ async def test_the_page_is_shared_by_its_address_and_a_qr_code(app: Quart, *, ht
     assert parse_html(response).select("svg[viewBox] path")
     assert "Only this computer" not in response.text
     assert bool(parse_html(response).select("main")) is not htmx
+
+
+async def test_the_qr_code_of_an_address_is_drawn_once(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_svg = Mock(return_value="<svg></svg>")
+    monkeypatch.setattr("services.qr_code.draw_svg", draw_svg)
+    pages = [await client.get("/share") for _ in range(2)]
+    assert [len(parse_html(page).select("svg")) for page in pages] == [1, 1]
+    draw_svg.assert_called_once_with("http://roster.test")
+
+
+async def test_new_hosts_for_a_qr_code_are_limited_and_known_ones_are_not(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.qr_code.draw_svg", Mock(return_value="<svg></svg>"))
+    app = create_app(Settings(database_url=database_url))
+
+    async def share(host: str) -> int:
+        return (await http_client(app).get("/share", headers={"Host": host})).status_code
+
+    async with app.test_app():
+        await wait_until(lambda: get_services(app).live_list.is_live)
+        known = [f"host{number}" for number in range(30)]
+        assert {await share(host) for host in known} == {200}
+        assert await share("made-up") == 429
+        assert {await share(host) for host in known} == {200}
+        get_services(app).live_list.is_live = False  # as while the database is away
+        assert await share("made-up") == 200
 
 
 async def test_an_address_of_this_computer_alone_comes_with_advice(client: httpx.AsyncClient) -> None:

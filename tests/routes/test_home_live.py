@@ -103,6 +103,18 @@ async def test_a_page_that_has_not_changed_is_not_sent_again(
     assert names_in(changed) == ["more1", "user1"]
 
 
+@pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
+async def test_a_request_that_depends_on_the_page_is_answered_as_the_standard_asks(
+    client: httpx.AsyncClient, psql: psycopg.Connection, name: str
+) -> None:
+    add_users(psql, 1)
+    await wait_for_list(client, "user1")
+    etag = (await client.get("/")).headers["ETag"]
+    same, other = (200, 412) if name == "If-Match" else (304, 200)
+    for value, status in ((etag, same), (f'"x", {etag}', same), ("*", same), ('"x"', other)):
+        assert (await client.get("/", headers={name: value})).status_code == status, value
+
+
 async def test_while_the_database_is_away_the_page_shows_the_last_list(
     url: str, psql: psycopg.Connection, server_url: str
 ) -> None:
