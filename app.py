@@ -6,6 +6,7 @@ from quart import Quart
 
 from db import Database
 from routes import account, event_stream, health, home, registration
+from services.address_counter import AddressCounter
 from services.live_list import LiveList
 from services.passwords import PasswordHasher
 from services.qr_code import QrCodes
@@ -18,16 +19,17 @@ from web.request_context import Services
 from web.security_headers import SecurityMiddleware
 
 
-def create_app(settings: Settings) -> Quart:
+def create_app(settings: Settings, streams: AddressCounter | None = None) -> Quart:
     """Return the application. Its schema must be up to date.
 
-    It opens its connections when it starts to serve and closes them when it ends.
+    `streams` counts the viewers; without it they are those of this process alone. The application
+    opens its connections when it starts to serve and closes them when it ends.
     """
     app = Quart(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_LENGTH
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     database = Database(settings.database_url, settings.pool_size)
-    live_list = LiveList(database, settings.listen_database_url or settings.database_url)
+    live_list = LiveList(database, settings.listen_database_url or settings.database_url, streams)
     password_hasher = PasswordHasher(settings.password_min_length)
     app.extensions["services"] = Services(
         settings,

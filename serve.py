@@ -2,12 +2,13 @@
 
 import asyncio
 import errno
+import os
 import re
 import resource
 import socket
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -20,10 +21,18 @@ from quart import Quart
 import db
 from app import create_app
 from services import embedded_postgres
+from services.address_counter import AddressCounter
+from services.embedded_postgres import EmbeddedPostgresError
 from services.logs import set_up_output
 from services.qr_code import draw_text
 from services.share_origin import share_origin
 from services.stop_signal import StopSignal
+from services.worker_processes import (
+    WorkerArguments,
+    WorkerError,
+    WorkerProcesses,
+    report_to_parent,
+)
 from settings import VERSION, BadSettingError, Settings, read_settings
 from web.http_server import CONNECTIONS_PER_ADDRESS, GRACEFUL_SECONDS, HTTPServer
 from web.request_context import get_services
@@ -44,7 +53,8 @@ class StartError(Exception):
 
 @click.command(help="Serve Roster until a signal asks to stop. The settings are explained in .env.example.")
 @click.version_option(VERSION, prog_name="Roster")
-def main() -> None:
+@click.option("--worker", hidden=True, help="What a worker inherits; our own parent gives it.")
+def main(worker: str | None) -> None:
     """Serve until a signal asks to stop.
 
     The exit status is 1 if Roster cannot start.
@@ -52,9 +62,13 @@ def main() -> None:
     set_up_output()
     try:
         settings = read_settings()
-        with _open_listener(settings) as listener, asyncio.Runner(loop_factory=_new_event_loop) as runner:
-            runner.run(_run(settings, listener))
-    except (BadSettingError, StartError, CertificateError, embedded_postgres.EmbeddedPostgresError) as error:
+        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+            if worker:
+                runner.run(_run_worker(settings, WorkerArguments.parse(worker)))
+                return
+            with _open_listener(settings) as listener:
+                runner.run(_run(settings, listener))
+    except (BadSettingError, StartError, CertificateError, WorkerError, EmbeddedPostgresError) as error:
         click.echo(f"Roster cannot start: {error}", err=True)
         sys.exit(1)
     except (asyncio.CancelledError, KeyboardInterrupt):
@@ -63,7 +77,7 @@ def main() -> None:
 
 async def _run(settings: Settings, listener: socket.socket) -> None:
     stop_signal = StopSignal()
-    tls = _create_tls_context(settings, stop_signal)
+    tls = _create_tls_context(settings)
     async with AsyncExitStack() as stack:
         with stop_signal.cancels_task():
             database_url = settings.database_url or await stack.enter_async_context(
@@ -73,25 +87,40 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
         _allow_many_connections()
         bind = settings.bind[0], listener.getsockname()[1]
         settings = replace(settings, database_url=database_url, bind=bind)
-        app = create_app(settings)
         own_url = _url(listener, "https" if tls else "http")
         click.echo(f"Roster: {own_url}")
         click.echo(f"Database: {display_url(database_url)}")
         _print_qr_code(settings, own_url)
-        await _serve(app, settings, listener, tls, stop_signal)
+        if settings.workers == 1:
+            if tls and settings.tls_certificate and settings.tls_key:
+                stop_signal.on_hangup(
+                    partial(reload_certificate, tls, settings.tls_certificate, settings.tls_key)
+                )
+            await _serve(create_app(settings), settings, listener, tls, stop_signal.wait)
+        else:
+            environment = os.environ | {"DATABASE_URL": database_url}
+            workers = WorkerProcesses(listener, settings.workers, environment)
+            stop_signal.on_hangup(workers.request_restart)
+            await workers.run(stop_signal.wait)
 
 
-def _create_tls_context(settings: Settings, stop_signal: StopSignal) -> ssl.SSLContext | None:
-    """Return the context of our own TLS, None without it.
+async def _run_worker(settings: Settings, inherited: WorkerArguments) -> None:
+    stop_signal = StopSignal()
+    listener, channel = socket.socket(fileno=inherited.listener), socket.socket(fileno=inherited.channel)
+    bind = settings.bind[0], listener.getsockname()[1]
+    app = create_app(replace(settings, bind=bind), AddressCounter(inherited.counts(), inherited.own))
 
-    SIGHUP renews its certificate.
-    """
+    async def wait_for_stop() -> None:
+        reporting = asyncio.create_task(report_to_parent(channel, stop_signal.request))
+        await stop_signal.wait()
+        reporting.cancel()
+
+    await _serve(app, settings, listener, _create_tls_context(settings), wait_for_stop)
+
+
+def _create_tls_context(settings: Settings) -> ssl.SSLContext | None:
     certificate, key = settings.tls_certificate, settings.tls_key
-    if not (certificate and key):
-        return None
-    context = create_tls_context(certificate, key)
-    stop_signal.on_hangup(partial(reload_certificate, context, certificate, key))
-    return context
+    return create_tls_context(certificate, key) if certificate and key else None
 
 
 async def _migrate(settings: Settings, database_url: str) -> None:
@@ -106,19 +135,19 @@ async def _serve(
     settings: Settings,
     listener: socket.socket,
     tls: ssl.SSLContext | None,
-    stop_signal: StopSignal,
+    wait_for_stop: Callable[[], Awaitable[None]],
 ) -> None:
     services = get_services(app)
 
-    async def wait_for_stop() -> None:
-        await stop_signal.wait()
+    async def wait_and_close() -> None:
+        await wait_for_stop()
         services.live_list.close()
         services.password_hasher.close()
         asyncio.get_running_loop().call_later(GRACEFUL_SECONDS / 2, services.database.abort_pending)
 
     is_bounded = settings.rate_limits and not settings.trusted_proxy_hops
-    bound = CONNECTIONS_PER_ADDRESS if is_bounded else None
-    await HTTPServer(app, listener, tls=tls, connections_per_address=bound).serve(wait_for_stop)
+    bound = CONNECTIONS_PER_ADDRESS // settings.workers if is_bounded else None
+    await HTTPServer(app, listener, tls=tls, connections_per_address=bound).serve(wait_and_close)
 
 
 @contextmanager

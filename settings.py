@@ -40,6 +40,7 @@ class Settings:
     listen_database_url: str = ""
     data_dir: Path = PROJECT / "data"
     bind: tuple[str, int] = ("127.0.0.1", 8000)
+    workers: int = 1
     pool_size: int = 8
     max_viewers: int = 10_000
     password_min_length: int = 8
@@ -67,6 +68,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         "LISTEN_DATABASE_URL": parse_database_url,
         "DATA_DIR": _path,
         "BIND": _bind,
+        "WORKERS": _whole_number(1, 100),
         "POOL_SIZE": _whole_number(1, 100),
         "MAX_VIEWERS": _whole_number(1, 1_000_000),
         "PASSWORD_MIN_LENGTH": _whole_number(8, 64),

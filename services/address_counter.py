@@ -1,16 +1,26 @@
 """How much each client address has open."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from contextlib import contextmanager
 
 
 class AddressCounter:
-    """Counts what is open, in all and for each address."""
+    """Counts what is open, in all and for each address.
 
-    def __init__(self) -> None:
-        self.total = 0
+    `totals` has a total for each process, in memory that they share; the one at `own` is ours. The
+    counts of addresses are those of this process.
+    """
+
+    def __init__(self, totals: MutableSequence[int] | None = None, own: int = 0) -> None:
+        self._totals = [0] if totals is None else totals
+        self._own = own
         self._counts: Counter[str] = Counter()
+
+    @property
+    def total(self) -> int:
+        """How much all processes have open."""
+        return sum(self._totals)
 
     def __getitem__(self, address: str) -> int:
         """Return how much the address has open."""
@@ -19,12 +29,12 @@ class AddressCounter:
     @contextmanager
     def counting(self, address: str) -> Iterator[None]:
         """Count one more while the block runs."""
-        self.total += 1
+        self._totals[self._own] += 1
         self._counts[address] += 1
         try:
             yield
         finally:
-            self.total -= 1
+            self._totals[self._own] -= 1
             self._counts[address] -= 1
             if not self._counts[address]:
                 del self._counts[address]  # there are many addresses in the world

@@ -20,6 +20,7 @@ CHECK_SECONDS = 8.0  # without a change, after which one is asked for: a dead pe
 NOTIFICATION_SECONDS = 2.0  # in which a notification arrives
 RECONNECT_SECONDS = 0.1  # the first pause; each further one is twice as long, with jitter
 MAX_RECONNECT_SECONDS = 5.0
+ABORT_SECONDS = 0.1  # for an aborted query to end
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class LiveList:
     read. `is_live` is true while notifications of changes arrive. `streams` counts the viewers.
     """
 
-    def __init__(self, database: Database, conninfo: str) -> None:
+    def __init__(self, database: Database, conninfo: str, streams: AddressCounter | None = None) -> None:
         self._database = database
         self._conninfo = with_connect_timeout(conninfo)
         self._changed = asyncio.Event()
@@ -64,7 +65,7 @@ class LiveList:
         self.snapshot: Snapshot | None = None
         self.read_at = datetime.now(UTC)
         self.is_live = False
-        self.streams = AddressCounter()
+        self.streams = streams or AddressCounter()
 
     @property
     def viewers(self) -> int:
@@ -85,6 +86,9 @@ class LiveList:
             yield
         finally:
             self.close()
+            # A cancelled query asks the server to cancel it, too, which may be gone. So it is aborted.
+            self._database.abort_pending()
+            await asyncio.wait([listening], timeout=ABORT_SECONDS)
             listening.cancel()
             await asyncio.wait([listening])
 

@@ -24,7 +24,7 @@ class StopSignal:
     def __init__(self) -> None:
         self._requested = asyncio.Event()
         self._cancellable: asyncio.Task[object] | None = None
-        self._on_hangup: Callable[[], object] = self._request
+        self._on_hangup: Callable[[], object] = self.request
         self._loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
@@ -60,10 +60,11 @@ class StopSignal:
 
     def _handle(self, number: int, _frame: object) -> None:
         if not self._loop.is_closed():
-            action = self._on_hangup if number == signal.SIGHUP else self._request
+            action = self._on_hangup if number == signal.SIGHUP else self.request
             self._loop.call_soon_threadsafe(action)
 
-    def _request(self) -> None:
+    def request(self) -> None:
+        """Ask to stop, as a signal does."""
         if self._cancellable and not self._requested.is_set():
             self._cancellable.cancel()
         self._requested.set()

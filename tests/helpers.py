@@ -124,6 +124,11 @@ def usernames(psql: psycopg.Connection) -> list[str]:
     return [name for (name,) in psql.execute("SELECT username FROM users ORDER BY id")]
 
 
+def stored_usernames(url: str) -> list[str]:
+    with psycopg.connect(url) as psql:
+        return usernames(psql)
+
+
 def count_sessions(psql: psycopg.Connection) -> int:
     return psql.execute("SELECT FROM sessions").rowcount
 

@@ -40,6 +40,7 @@ def test_every_setting_is_read_and_typed() -> None:
             "DATA_DIR": "/srv/roster",
             "BIND": "[::1]:80",
             "LISTEN_DATABASE_URL": "host=primary dbname=roster",
+            "WORKERS": "4",
             "POOL_SIZE": " 3 ",
             "MAX_VIEWERS": "20",
             "PASSWORD_MIN_LENGTH": "15",
@@ -56,6 +57,7 @@ def test_every_setting_is_read_and_typed() -> None:
         data_dir=Path("/srv/roster"),
         bind=("::1", 80),
         listen_database_url="host=primary dbname=roster",
+        workers=4,
         pool_size=3,
         max_viewers=20,
         password_min_length=15,
@@ -127,6 +129,7 @@ def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(name: str, val
 @pytest.mark.parametrize(
     ("name", "least", "most"),
     [
+        ("WORKERS", 1, 100),
         ("POOL_SIZE", 1, 100),
         ("MAX_VIEWERS", 1, 1_000_000),
         ("PASSWORD_MIN_LENGTH", 8, 64),

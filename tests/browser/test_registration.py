@@ -109,7 +109,7 @@ async def test_only_errors_are_red(offline_page: Page, psql: psycopg.Connection)
     assert await color(page, "#register-message") != RED
     await page.context.set_offline(offline=True)
     await register(page, "eve")
-    await expect(page.locator("#register-message")).to_contain_text("no connection")
+    await expect(page.locator("#register-message")).to_contain_text("No answer came")
     assert await color(page, "#register-message") == RED
 
 

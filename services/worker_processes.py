@@ -1,0 +1,248 @@
+"""The processes that serve, where there are several.
+
+They accept connections on one listener, which they inherit. Each is a new Python process, so that it
+shares nothing else with its parent, and a rolling restart runs the newest code.
+"""
+
+import asyncio
+import logging
+import mmap
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, MutableSequence
+from contextlib import suppress
+from typing import NamedTuple, cast
+
+POLL_SECONDS = 0.05
+START_SECONDS = 60.0  # for a worker to serve
+SILENCE_SECONDS = 10.0  # without a sign of life, after which a worker is killed
+STOP_SECONDS = 4.5  # for a worker to end, before it is killed
+SHORT_LIFE_SECONDS = 10.0  # a worker that lived less is replaced later each time
+RESTART_SECONDS = 0.1  # the first pause before that; each further one is twice as long
+MAX_RESTART_SECONDS = 30.0
+SIGN_OF_LIFE_SECONDS = 1.0
+COUNT_BYTES = 4
+
+logger = logging.getLogger(__name__)
+
+
+class WorkerError(Exception):
+    """A worker cannot start; the text says so in one line."""
+
+
+def create_counts(length: int) -> int:
+    """Return a new file that holds so many zeros."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("roster")
+    else:  # macOS
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.truncate(descriptor, length * COUNT_BYTES)
+    return descriptor
+
+
+def map_counts(descriptor: int) -> MutableSequence[int]:
+    """Return the numbers in a file; its processes share them."""
+    return cast("MutableSequence[int]", memoryview(mmap.mmap(descriptor, 0)).cast("i"))
+
+
+class WorkerArguments(NamedTuple):
+    """What a worker inherits: files, and which count is its own."""
+
+    listener: int
+    channel: int
+    counts_file: int
+    own: int
+
+    def format(self) -> str:
+        """Return them as an argument of the command line."""
+        return ",".join(map(str, self))
+
+    @classmethod
+    def parse(cls, text: str) -> "WorkerArguments":
+        """Return what `format` has written."""
+        return cls(*map(int, text.split(",")))
+
+    def counts(self) -> MutableSequence[int]:
+        """Return the counts of all workers."""
+        return map_counts(self.counts_file)
+
+
+class Worker:
+    """A process that serves, seen from its parent."""
+
+    def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket, own: int) -> None:
+        self.own = own
+        self.started_at = self.seen_at = time.monotonic()
+        self.is_ready = False
+        self._process = process
+        self._channel = channel
+
+    def is_running(self) -> bool:
+        """Return whether it runs.
+
+        One that gives no sign of life is killed.
+        """
+        with suppress(BlockingIOError, ConnectionError):
+            while self._channel.recv(4096):
+                self.is_ready, self.seen_at = True, time.monotonic()
+        if self.is_ready and time.monotonic() - self.seen_at > SILENCE_SECONDS:
+            logger.error("A worker process gave no sign of life and is killed")
+            self._process.kill()
+        return self._process.poll() is None
+
+    async def wait_until_ready(self) -> bool:
+        """Wait until it serves; return False if it does not."""
+        while self.is_running() and not self.is_ready:
+            if time.monotonic() - self.started_at > START_SECONDS:
+                return False
+            await asyncio.sleep(POLL_SECONDS)
+        return self.is_ready
+
+    async def stop(self) -> None:
+        """Ask it to end, and kill it if it does not."""
+        self._process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 (no event)
+            await asyncio.sleep(POLL_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once, and forget its channel."""
+        self._process.kill()
+        self._process.wait()
+        self._channel.close()
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status, negative for a signal; None while it runs."""
+        return self._process.returncode
+
+
+class WorkerProcesses:
+    """Keeps workers running: one that ends is replaced."""
+
+    def __init__(self, listener: socket.socket, count: int, environment: dict[str, str]) -> None:
+        self._listener = listener
+        self._environment = environment
+        self._counts_file = create_counts(2 * count)  # a rolling restart has one more for a moment
+        self._counts = map_counts(self._counts_file)
+        self._free = list(range(2 * count))
+        self._count = count
+        self._workers: list[Worker] = []
+        self._restart_requested = asyncio.Event()
+
+    async def run(self, wait_for_stop: Callable[[], Awaitable[None]]) -> None:
+        """Run them until `wait_for_stop` returns.
+
+        Raises WorkerError if one of the first ones does not start.
+        """
+        running, stopping = asyncio.ensure_future(self._run()), asyncio.ensure_future(wait_for_stop())
+        try:
+            await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()  # raises what went wrong
+        finally:
+            running.cancel()
+            stopping.cancel()
+            await asyncio.wait([running, stopping])
+            await asyncio.gather(*(worker.stop() for worker in self._workers))
+
+    def request_restart(self) -> None:
+        """Replace all workers, one by one, so that no request fails."""
+        self._restart_requested.set()
+
+    def _start(self) -> Worker:
+        own = self._free.pop(0)
+        self._counts[own] = 0
+        channel, theirs = socket.socketpair()
+        channel.settimeout(0)
+        arguments = WorkerArguments(self._listener.fileno(), theirs.fileno(), self._counts_file, own)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, *sys.orig_argv[1:], "--worker", arguments.format()],
+                env=self._environment,
+                pass_fds=arguments[:3],
+                start_new_session=True,  # Ctrl-C in the terminal reaches us alone
+            )
+        return Worker(process, channel, own)
+
+    def _forget(self, worker: Worker) -> None:
+        worker.kill()
+        if worker.own not in self._free:
+            self._counts[worker.own] = 0  # its viewers are gone
+            self._free.append(worker.own)
+
+    async def _run(self) -> None:
+        for _ in range(self._count):
+            self._workers.append(self._start())
+        for worker in self._workers:
+            is_ready = await worker.wait_until_ready()
+            if not is_ready and (worker.status is None or worker.status > 0):  # else it was killed
+                raise WorkerError(f"a worker process does not start (exit status {worker.status})")
+        async with asyncio.TaskGroup() as tasks:
+            for place in range(self._count):
+                tasks.create_task(self._keep(place))
+            tasks.create_task(self._restart_when_requested())
+
+    async def _keep(self, place: int) -> None:
+        """Replace the worker of a place whenever it ends."""
+        pause = RESTART_SECONDS
+        while True:
+            worker = self._workers[place]
+            while worker.is_running():  # noqa: ASYNC110 (there is no event for it)
+                await asyncio.sleep(POLL_SECONDS)
+            if worker is not self._workers[place]:  # a rolling restart has replaced it
+                continue
+            is_short = time.monotonic() - worker.started_at < SHORT_LIFE_SECONDS
+            pause = min(2 * pause, MAX_RESTART_SECONDS) if is_short else RESTART_SECONDS
+            logger.error("A worker process ended with status %s; another one starts", worker.status)
+            self._forget(worker)
+            await asyncio.sleep(pause)
+            if worker is self._workers[place]:
+                self._workers[place] = self._start()
+
+    async def _restart_when_requested(self) -> None:
+        while True:
+            await self._restart_requested.wait()
+            self._restart_requested.clear()
+            for place in range(self._count):
+                if not await self._replace(place):
+                    logger.error("A new worker process does not start; the old ones go on")
+                    break
+
+    async def _replace(self, place: int) -> bool:
+        """Replace the worker of a place once a new one serves."""
+        new = self._start()
+        try:
+            is_ready = await new.wait_until_ready()
+        except asyncio.CancelledError:
+            new.kill()
+            raise
+        if not is_ready:
+            self._forget(new)
+            return False
+        old, self._workers[place] = self._workers[place], new
+        await old.stop()
+        self._forget(old)
+        return True
+
+
+async def report_to_parent(channel: socket.socket, stop: Callable[[], object]) -> None:
+    """Give signs of life, in a worker that serves.
+
+    When its parent has ended, stop it, too.
+    """
+    channel.settimeout(0)
+    while True:
+        try:
+            channel.send(b".")
+        except BlockingIOError:
+            pass  # the parent is slow
+        except OSError:
+            stop()
+        await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
