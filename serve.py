@@ -8,7 +8,7 @@ import resource
 import socket
 import ssl
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -28,13 +28,14 @@ from services.qr_code import draw_text
 from services.share_origin import share_origin
 from services.stop_signal import StopSignal
 from services.worker_processes import (
+    RESTART_SECONDS,
     WorkerArguments,
     WorkerError,
     WorkerProcesses,
     report_to_parent,
 )
 from settings import VERSION, BadSettingError, Settings, read_settings
-from web.http_server import CONNECTIONS_PER_ADDRESS, GRACEFUL_SECONDS, HTTPServer
+from web.http_server import CONNECTIONS_PER_ADDRESS, HTTPServer
 from web.request_context import get_services
 from web.tls import CertificateError, create_tls_context, reload_certificate
 
@@ -87,21 +88,20 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
         _allow_many_connections()
         bind = settings.bind[0], listener.getsockname()[1]
         settings = replace(settings, database_url=database_url, bind=bind)
-        own_url = _url(listener, "https" if tls else "http")
-        click.echo(f"Roster: {own_url}")
-        click.echo(f"Database: {display_url(database_url)}")
-        _print_qr_code(settings, own_url)
+        announce = partial(_announce, settings, _url(listener, "https" if tls else "http"))
         if settings.workers == 1:
             if tls and settings.tls_certificate and settings.tls_key:
                 stop_signal.on_hangup(
                     partial(reload_certificate, tls, settings.tls_certificate, settings.tls_key)
                 )
-            await _serve(create_app(settings), settings, listener, tls, stop_signal.wait)
+            app = create_app(settings)
+            announce()
+            await _serve(app, settings, listener, tls, stop_signal)
         else:
             environment = os.environ | {"DATABASE_URL": database_url}
             workers = WorkerProcesses(listener, settings.workers, environment)
             stop_signal.on_hangup(workers.request_restart)
-            await workers.run(stop_signal.wait)
+            await workers.run(stop_signal.wait, announce)
 
 
 async def _run_worker(settings: Settings, inherited: WorkerArguments) -> None:
@@ -110,12 +110,14 @@ async def _run_worker(settings: Settings, inherited: WorkerArguments) -> None:
     bind = settings.bind[0], listener.getsockname()[1]
     app = create_app(replace(settings, bind=bind), AddressCounter(inherited.counts(), inherited.own))
 
-    async def wait_for_stop() -> None:
-        reporting = asyncio.create_task(report_to_parent(channel, stop_signal.request))
-        await stop_signal.wait()
-        reporting.cancel()
+    def restart() -> None:
+        stop_signal.graceful_seconds = RESTART_SECONDS
+        stop_signal.request()
 
-    await _serve(app, settings, listener, _create_tls_context(settings), wait_for_stop)
+    stop_signal.on_hangup(restart)
+    # New code may need a newer schema. The old workers go on then.
+    await _migrate(replace(settings, migrate=False), settings.database_url)
+    await _serve(app, settings, listener, _create_tls_context(settings), stop_signal, channel)
 
 
 def _create_tls_context(settings: Settings) -> ssl.SSLContext | None:
@@ -130,20 +132,30 @@ async def _migrate(settings: Settings, database_url: str) -> None:
         raise StartError(f"DATABASE_URL={display_url(database_url)}: {error}") from None
 
 
-async def _serve(
+async def _serve(  # noqa: PLR0913, PLR0917 (the parts that it puts together)
     app: Quart,
     settings: Settings,
     listener: socket.socket,
     tls: ssl.SSLContext | None,
-    wait_for_stop: Callable[[], Awaitable[None]],
+    stop_signal: StopSignal,
+    channel: socket.socket | None = None,
 ) -> None:
     services = get_services(app)
 
-    async def wait_and_close() -> None:
-        await wait_for_stop()
-        services.live_list.close()
+    background: list[asyncio.Task[None]] = []  # the loop itself would let it be collected
+
+    def give_up() -> None:
         services.password_hasher.close()
-        asyncio.get_running_loop().call_later(GRACEFUL_SECONDS / 2, services.database.abort_pending)
+        services.database.abort_pending()
+
+    async def wait_and_close() -> float:
+        if channel:
+            background.append(asyncio.create_task(report_to_parent(channel, stop_signal.request)))
+        await stop_signal.wait()
+        services.live_list.close()
+        # What still waits by then, for a hash or the database, can yet be answered in time.
+        asyncio.get_running_loop().call_later(stop_signal.graceful_seconds / 2, give_up)
+        return stop_signal.graceful_seconds
 
     is_bounded = settings.rate_limits and not settings.trusted_proxy_hops
     bound = CONNECTIONS_PER_ADDRESS // settings.workers if is_bounded else None
@@ -175,8 +187,13 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _print_qr_code(settings: Settings, own_url: str) -> None:
-    """Print the address and its QR code, if others can reach it."""
+def _announce(settings: Settings, own_url: str) -> None:
+    """Print where Roster and its database are.
+
+    If others can reach it, print that address and its QR code, too.
+    """
+    click.echo(f"Roster: {own_url}")
+    click.echo(f"Database: {display_url(settings.database_url)}")
     host, port = settings.bind
     own_origin = re.sub(r"//(0\.0\.0\.0|\[::\]):", "//127.0.0.1:", own_url)
     origin, is_local_only = share_origin(settings.public_origin or own_origin, (host, port))

@@ -34,18 +34,19 @@ async def insert_session(
 
     The session of the old token ends, and so do those that have expired.
     """
-    await connection.execute(
-        "DELETE FROM sessions WHERE expires_at < now() OR token_hash = %s", [old_token_hash]
-    )
-    # FOR SHARE waits for a password change or deletion in progress, and then sees its result.
-    await connection.execute(
-        """
-        INSERT INTO sessions (token_hash, user_id, expires_at)
-        SELECT %s, id, now() + %s FROM users WHERE id = %s AND password_hash = %s FOR SHARE
-        ON CONFLICT DO NOTHING
-        """,
-        [token_hash, LIFETIME, account.id, account.password_hash],
-    )
+    async with connection.transaction():
+        await connection.execute(
+            "DELETE FROM sessions WHERE expires_at < now() OR token_hash = %s", [old_token_hash]
+        )
+        # FOR SHARE waits for a password change or deletion in progress, and then sees its result.
+        await connection.execute(
+            """
+            INSERT INTO sessions (token_hash, user_id, expires_at)
+            SELECT %s, id, now() + %s FROM users WHERE id = %s AND password_hash = %s FOR SHARE
+            ON CONFLICT DO NOTHING
+            """,
+            [token_hash, LIFETIME, account.id, account.password_hash],
+        )
     inserted = await connection.execute("SELECT FROM sessions WHERE token_hash = %s", [token_hash])
     return bool(inserted.rowcount)
 

@@ -89,13 +89,14 @@ async def initdb(cluster: Path, user: struct_passwd | None) -> None:
         text=True,
         start_new_session=True,
     )
+    communicating = asyncio.ensure_future(asyncio.to_thread(process.communicate))
     try:
-        _, errors = await asyncio.to_thread(process.communicate)
+        _, errors = await asyncio.shield(communicating)
     finally:
         with suppress(ProcessLookupError):
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        await asyncio.wait([communicating])  # it closes the pipe
     if process.returncode:
         raise PostgresServerError((errors.strip().splitlines() or ["initdb gives no reason"])[0])
 

@@ -9,19 +9,22 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+GRACEFUL_SECONDS = 2.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopSignal:
     """Waits for the first SIGINT, SIGTERM or SIGHUP.
 
-    Create it in the running event loop.
+    Create it in the running event loop. `graceful_seconds` is how long responses in progress may
+    take after it.
 
     A handler that raises may do so on any line, for example between the start of a child process
     and the line that keeps it. This one only tells the event loop, which acts between two steps.
     """
 
     def __init__(self) -> None:
+        self.graceful_seconds = GRACEFUL_SECONDS
         self._requested = asyncio.Event()
         self._cancellable: asyncio.Task[object] | None = None
         self._on_hangup: Callable[[], object] = self.request

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import mmap
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,11 +20,12 @@ from typing import NamedTuple, cast
 
 POLL_SECONDS = 0.05
 START_SECONDS = 60.0  # for a worker to serve
-SILENCE_SECONDS = 10.0  # without a sign of life, after which a worker is killed
+SILENCE_SECONDS = 20.0  # without a sign of life, after which a worker is killed
 STOP_SECONDS = 4.5  # for a worker to end, before it is killed
 SHORT_LIFE_SECONDS = 10.0  # a worker that lived less is replaced later each time
-RESTART_SECONDS = 0.1  # the first pause before that; each further one is twice as long
-MAX_RESTART_SECONDS = 30.0
+REPLACE_SECONDS = 0.1  # the first pause before that; each further one is twice as long
+MAX_REPLACE_SECONDS = 30.0
+RESTART_SECONDS = 30.0  # for responses in progress, at a rolling restart
 SIGN_OF_LIFE_SECONDS = 1.0
 COUNT_BYTES = 4
 
@@ -87,7 +89,7 @@ class Worker:
 
         One that gives no sign of life is killed.
         """
-        with suppress(BlockingIOError, ConnectionError):
+        with suppress(OSError):  # nothing to read, or the channel of a replaced worker
             while self._channel.recv(4096):
                 self.is_ready, self.seen_at = True, time.monotonic()
         if self.is_ready and time.monotonic() - self.seen_at > SILENCE_SECONDS:
@@ -104,9 +106,16 @@ class Worker:
         return self.is_ready
 
     async def stop(self) -> None:
-        """Ask it to end, and kill it if it does not."""
-        self._process.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
+        """Ask it to end soon."""
+        await self._end(signal.SIGTERM, STOP_SECONDS)
+
+    async def finish(self) -> None:
+        """Ask it to end after its responses in progress."""
+        await self._end(signal.SIGHUP, RESTART_SECONDS + STOP_SECONDS)
+
+    async def _end(self, number: int, seconds: float) -> None:
+        self._process.send_signal(number)
+        deadline = time.monotonic() + seconds
         while self._process.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 (no event)
             await asyncio.sleep(POLL_SECONDS)
         self.kill()
@@ -136,12 +145,14 @@ class WorkerProcesses:
         self._workers: list[Worker] = []
         self._restart_requested = asyncio.Event()
 
-    async def run(self, wait_for_stop: Callable[[], Awaitable[None]]) -> None:
+    async def run(self, wait_for_stop: Callable[[], Awaitable[None]], announce: Callable[[], None]) -> None:
         """Run them until `wait_for_stop` returns.
+
+        `announce` is called once all of them serve.
 
         Raises WorkerError if one of the first ones does not start.
         """
-        running, stopping = asyncio.ensure_future(self._run()), asyncio.ensure_future(wait_for_stop())
+        running, stopping = asyncio.ensure_future(self._run(announce)), asyncio.ensure_future(wait_for_stop())
         try:
             await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
             if running.done():
@@ -177,13 +188,14 @@ class WorkerProcesses:
             self._counts[worker.own] = 0  # its viewers are gone
             self._free.append(worker.own)
 
-    async def _run(self) -> None:
+    async def _run(self, announce: Callable[[], None]) -> None:
         for _ in range(self._count):
             self._workers.append(self._start())
         for worker in self._workers:
             is_ready = await worker.wait_until_ready()
             if not is_ready and (worker.status is None or worker.status > 0):  # else it was killed
                 raise WorkerError(f"a worker process does not start (exit status {worker.status})")
+        announce()
         async with asyncio.TaskGroup() as tasks:
             for place in range(self._count):
                 tasks.create_task(self._keep(place))
@@ -191,7 +203,7 @@ class WorkerProcesses:
 
     async def _keep(self, place: int) -> None:
         """Replace the worker of a place whenever it ends."""
-        pause = RESTART_SECONDS
+        pause = REPLACE_SECONDS
         while True:
             worker = self._workers[place]
             while worker.is_running():  # noqa: ASYNC110 (there is no event for it)
@@ -199,7 +211,7 @@ class WorkerProcesses:
             if worker is not self._workers[place]:  # a rolling restart has replaced it
                 continue
             is_short = time.monotonic() - worker.started_at < SHORT_LIFE_SECONDS
-            pause = min(2 * pause, MAX_RESTART_SECONDS) if is_short else RESTART_SECONDS
+            pause = min(2 * pause, MAX_REPLACE_SECONDS) if is_short else REPLACE_SECONDS
             logger.error("A worker process ended with status %s; another one starts", worker.status)
             self._forget(worker)
             await asyncio.sleep(pause)
@@ -227,7 +239,7 @@ class WorkerProcesses:
             self._forget(new)
             return False
         old, self._workers[place] = self._workers[place], new
-        await old.stop()
+        await old.finish()
         self._forget(old)
         return True
 

@@ -307,9 +307,10 @@ async def serving(app: Quart) -> AsyncIterator[str]:
     port = listener.getsockname()[1]
     stop = asyncio.Event()
 
-    async def wait_for_stop() -> None:
+    async def wait_for_stop() -> float:
         await stop.wait()
         get_services(app).live_list.close()
+        return 2
 
     server = asyncio.create_task(HTTPServer(app, listener).serve(wait_for_stop))
     yield f"http://127.0.0.1:{port}"

@@ -130,7 +130,9 @@ async def test_sigterm_refuses_registrations_that_wait_for_a_hash(
     refused = [response for response in responses if response.status_code != 303]
     assert {(response.status_code, response.headers["Retry-After"]) for response in refused} == {(503, "5")}
     assert len(responses) - len(refused) == len(usernames(psql))
-    assert re.fullmatch(r"\S+ WARNING services.logs: 503 Service Unavailable: BusyError\n", roster.stderr())
+    errors = roster.stderr()
+    assert errors.count("503 Service Unavailable: BusyError") == 1
+    assert "Traceback" not in errors
 
 
 async def test_a_frozen_database_is_answered_for_and_does_not_delay_the_end(
@@ -181,12 +183,15 @@ def test_every_odd_request_gets_a_response_with_security_headers(
     roster = serve(DATABASE_URL=database_url)
     address = "127.0.0.1", int(roster.url.rpartition(":")[2])
     lines = "GET ?x", "GET http://[::1", "GET http://a:b@[zz]:99/users", "OPTIONS *", "GET x", "CONNECT a:1"
-    hosts = "..", "x" * 300, "a..b", "[::1", "a/b", "a@b", "\xff", "a:b:c"
-    for line, host in [*zip_longest(lines, [], fillvalue="roster"), *product(["GET /nowhere"], hosts)]:
+    hosts = "[..]", "[::::]", "[fffff::1]", "..", "x" * 300, "a..b", "[::1", "a/b", "a@b", "\xff", "a:b:c"
+    for line, host in [
+        *zip_longest(lines, [], fillvalue="roster"),
+        *product(["GET /nowhere", "GET /share"], hosts),
+    ]:
         with socket.create_connection(address) as client:
             client.sendall(f"{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
             response = b"".join(iter(lambda: client.recv(65536), b""))
-        assert int(response.split()[1]) in {303, 400, 404, 405}
+        assert int(response.split()[1]) in {200, 303, 400, 404, 405}
         assert b"content-security-policy" in response
         assert b"\r\nserver:" not in response.lower()
     upgrade = {
@@ -197,6 +202,10 @@ def test_every_odd_request_gets_a_response_with_security_headers(
     }
     for path in ("/", "/live", "/static/x"):
         assert httpx.get(roster.url + path, headers=upgrade).status_code == 403
+    odd = {name.encode(): value.encode() for name, value in upgrade.items()} | {
+        b"Sec-WebSocket-Protocol": b"\xff"
+    }
+    assert httpx.get(roster.url, headers=odd).status_code == 403
     roster.stop()
     assert roster.stderr() == ""
 

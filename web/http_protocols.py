@@ -6,6 +6,7 @@ What a client sends gets a response where there can be one, and never an error i
 from contextlib import suppress
 
 import h2.events
+import h2.exceptions
 import h11
 from h2.errors import ErrorCodes
 from hypercorn.events import Closed, Updated
@@ -13,6 +14,8 @@ from hypercorn.events import Event as ConnectionEvent
 from hypercorn.protocol.events import Body, Event
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
+
+MAX_HEADER_TABLE_BYTES = 4096  # what HTTP/2 begins with (RFC 7541, 4.2)
 
 
 class _UnsupportedVersionError(Exception):
@@ -29,6 +32,25 @@ class HTTP1Protocol(H11Protocol):
         """Handle what arrives."""
         with suppress(_UnsupportedVersionError):
             await super().handle(event)
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        """Begin the response.
+
+        Hypercorn fails on a handshake for WebSocket that is not ASCII, so this leaves that out.
+        """
+        headers = [
+            (name, value)
+            for name, value in request.headers
+            if value.isascii() or not name.startswith(b"sec-websocket-")
+        ]
+        await super()._create_stream(
+            h11.Request(
+                method=request.method,
+                target=request.target,
+                headers=headers,
+                http_version=request.http_version,
+            )
+        )
 
     async def _check_protocol(self, request: h11.Request) -> None:
         if not request.http_version.startswith(b"1."):
@@ -65,6 +87,9 @@ class HTTP2Protocol(H2Protocol):
                 self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             else:
                 await super()._handle_events([event])
+        # The client may ask for any size, and fill the table with responses that all differ.
+        encoder = self.connection.encoder
+        encoder.header_table_size = min(encoder.header_table_size, MAX_HEADER_TABLE_BYTES)
         await self._flush()
 
     async def _handle_request(self, request: h2.events.RequestReceived) -> None:
@@ -80,7 +105,8 @@ class HTTP2Protocol(H2Protocol):
 
     async def _refuse(self, stream_id: int, status: bytes) -> None:
         headers = [(b":status", status), (b"content-length", b"0"), *self.config.response_headers("h2")]
-        self.connection.send_headers(stream_id, headers, end_stream=True)
+        with suppress(h2.exceptions.ProtocolError):  # the client has reset it already
+            self.connection.send_headers(stream_id, headers, end_stream=True)
 
     async def _priority_updated(self, event: h2.events.PriorityUpdated) -> None:
         """Ignore the priority: Hypercorn fails when there are many."""

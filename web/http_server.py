@@ -31,7 +31,6 @@ SocketAddress = tuple[Any, ...]
 KEEP_ALIVE_SECONDS = 75
 HEADERS_SECONDS = 10  # from the first byte of a request to the last of its headers; a TLS handshake too
 LINGER_SECONDS = 1  # in which what still arrives is read: else it would reset the connection
-GRACEFUL_SECONDS = 2  # for responses in progress, at a stop
 SHUTDOWN_SECONDS = 2  # for the application to close, at a stop
 # A classroom of 300 behind one address needs 1,800: browsers open six connections to a host.
 CONNECTIONS_PER_ADDRESS = 5000
@@ -74,10 +73,10 @@ class HTTPServer:
         self._open = AddressCounter()
         self._connections: dict[asyncio.Task[None], Connection] = {}
 
-    async def serve(self, wait_for_stop: Callable[[], Awaitable[None]]) -> None:
+    async def serve(self, wait_for_stop: Callable[[], Awaitable[float]]) -> None:
         """Serve until `wait_for_stop` returns.
 
-        Responses in progress then have 2 s, and the application 2 s to close.
+        Responses in progress then have as many seconds as it returns, and the application 2 s to close.
         """
         loop = asyncio.get_running_loop()
         lifespan = Lifespan(self.app, self.config, loop, self.state)
@@ -87,10 +86,10 @@ class HTTPServer:
             lifespan_task.result()  # raises what went wrong
         self._listener.settimeout(0)
         loop.add_reader(self._listener, self._accept)
-        await wait_for_stop()
+        graceful_seconds = await wait_for_stop()
         loop.remove_reader(self._listener)
         self._listener.close()
-        await self._close_connections()
+        await self._close_connections(graceful_seconds)
         await lifespan.wait_for_shutdown()
         await lifespan_task
 
@@ -125,12 +124,12 @@ class HTTPServer:
         if self._listener.fileno() >= 0:
             asyncio.get_running_loop().add_reader(self._listener, self._accept)
 
-    async def _close_connections(self) -> None:
+    async def _close_connections(self, graceful_seconds: float) -> None:
         await self.context.terminated.set()
         for connection in self._connections.values():
             connection.close_if_idle()
         if self._connections:
-            _, late = await asyncio.wait(self._connections, timeout=GRACEFUL_SECONDS)
+            _, late = await asyncio.wait(self._connections, timeout=graceful_seconds)
             for task in late:
                 task.cancel()
             if late:

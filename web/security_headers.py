@@ -61,7 +61,12 @@ class SecurityMiddleware:
 
 
 def _is_host(value: bytes) -> bool:
-    return len(value) <= MAX_HOST_LENGTH and bool(HOST.fullmatch(value.decode("latin-1")))
+    host = value.decode("latin-1")
+    try:
+        urlsplit(f"//{host}")  # refuses brackets that hold no IPv6 address
+    except ValueError:
+        return False
+    return len(host) <= MAX_HOST_LENGTH and bool(HOST.fullmatch(host))
 
 
 def _parse_path(target: str) -> str:
