@@ -142,16 +142,15 @@ async def _serve(  # noqa: PLR0913, PLR0917 (the parts that it puts together)
 ) -> None:
     services = get_services(app)
 
-    background: list[asyncio.Task[None]] = []  # the loop itself would let it be collected
-
     def give_up() -> None:
         services.password_hasher.close()
         services.database.abort_pending()
 
     async def wait_and_close() -> float:
-        if channel:
-            background.append(asyncio.create_task(report_to_parent(channel, stop_signal.request)))
+        reporting = channel and asyncio.create_task(report_to_parent(channel, stop_signal.request))
         await stop_signal.wait()
+        if reporting:
+            reporting.cancel()
         services.live_list.close()
         # What still waits by then, for a hash or the database, can yet be answered in time.
         asyncio.get_running_loop().call_later(stop_signal.graceful_seconds / 2, give_up)

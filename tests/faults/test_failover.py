@@ -141,7 +141,7 @@ async def test_a_standby_takes_over_and_nothing_that_was_confirmed_is_lost(tmp_p
                 pass
         stored = usernames(psql)
         assert [host.process.poll() for host in hosts] == [None, None]
-    print(
+    print(  # for whoever measures, with `pytest -s`
         f"promoted {promoted_at - killed_at:.1f} s after the kill; first confirmation"
         f" {recovered_at - promoted_at:.1f} s later; {len(ledger.done)} confirmed,"
         f" {len(ledger.not_done)} refused, {len(ledger.unknown)} unknown"
