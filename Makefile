@@ -10,7 +10,7 @@ run: .venv/.run  ## serve Roster on http://127.0.0.1:8000 (settings: .env.exampl
 
 test: .venv/.browser  ## run all tests, in a real PostgreSQL and a real Chromium
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n auto --maxprocesses 4
+	$(BIN)/coverage run -m pytest -n 4
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
