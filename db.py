@@ -62,7 +62,7 @@ class Database:
             open=False,
         )
         self._pending: set[Connection] = set()
-        self._cancelling: set[asyncio.Task[None]] = set()
+        self._cancelling: dict[Connection, asyncio.Task[None]] = {}
 
     async def open(self) -> None:
         """Start to connect, without waiting for it."""
@@ -85,9 +85,11 @@ class Database:
             for _ in range(self.pool.max_size + 1):  # after a restart of PostgreSQL all of them are broken
                 connection = None
                 try:
-                    async with self.pool.connection(_pool_seconds.get()) as connection:
-                        with self.response_deadline(connection):
-                            return await work(connection)
+                    async with (
+                        self.pool.connection(_pool_seconds.get()) as connection,
+                        self.response_deadline(connection),
+                    ):
+                        return await work(connection)
                 except psycopg.OperationalError as error:
                     if connection is None or not connection.closed:
                         raise
@@ -100,8 +102,8 @@ class Database:
                 raise OutcomeUnknownError(str(error)) from None
             raise
 
-    @contextmanager
-    def response_deadline(self, connection: Connection) -> Iterator[None]:
+    @asynccontextmanager
+    async def response_deadline(self, connection: Connection) -> AsyncIterator[None]:
         """Let the block take 5 s.
 
         After 4 s its statement is cancelled, and so was not done: psycopg raises QueryCanceled. After
@@ -123,6 +125,8 @@ class Database:
             for timer in timers:
                 timer.cancel()
             self._pending.discard(connection)
+            if cancelling := self._cancelling.pop(connection, None):
+                await asyncio.wait([cancelling])  # it must not reach the next statement
 
     def abort_pending(self) -> None:
         """Abort every connection that waits for a response.
@@ -133,9 +137,7 @@ class Database:
             self._abort(connection)
 
     def _cancel(self, connection: Connection) -> None:
-        task = asyncio.ensure_future(_cancel_statement(connection))
-        self._cancelling.add(task)  # or it might be collected while it runs
-        task.add_done_callback(self._cancelling.discard)
+        self._cancelling[connection] = asyncio.create_task(_cancel_statement(connection))
 
     def _abort(self, connection: Connection) -> None:
         self._pending.discard(connection)
@@ -247,7 +249,7 @@ async def _connect_to_schema(conninfo: str) -> AsyncIterator[Connection]:
             if encoding != "UTF8":
                 raise SchemaError(f"the database is encoded in {encoding}; Roster needs UTF8")
             yield connection
-    except psycopg.Error as error:
+    except (psycopg.Error, UnicodeError) as error:  # UnicodeError: the host cannot be one
         raise SchemaError(" ".join(str(error).split())) from None
 
 

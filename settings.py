@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 from unicodedata import category
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
@@ -189,9 +190,18 @@ def _on_or_off(text: str) -> bool:
     return text == "on"
 
 
+def _is_url(text: str) -> bool:
+    """Return whether the standard library reads it, with its port and any brackets."""
+    try:
+        _ = urlsplit(text).port
+    except ValueError:
+        return False
+    return True
+
+
 def _origin(text: str) -> str:
     found = re.fullmatch(r"(https?)://([^\s/?#@:\[\]]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?", text.lower())
-    if not found:
+    if not found or not _is_url(text):
         raise ValueError("write it as https://host or https://host:port")
     scheme, host, port = found.groups()
     return f"{scheme}://{host}{port if port and port != DEFAULT_PORTS[scheme] else ''}"

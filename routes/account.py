@@ -1,6 +1,7 @@
 """Signing in and out, the password, deleting the account."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import psycopg
 from markupsafe import Markup
@@ -86,7 +87,7 @@ async def change_password() -> Response:
         account = await verify_current_account(current_password, "current-password")
     set_session_cookie(token)
     with suppress(psycopg.Error):  # the password is changed
-        await remember_device(account)
+        await remember_device(replace(account, password_hash=password_hash))
     return await render_success("password-changed", account)
 
 

@@ -146,11 +146,11 @@ class LiveList:
     async def _listen_while_connected(self) -> None:
         """Read the page at once, at changes, and now and then."""
         async with await Connection.connect(self._conninfo, autocommit=True) as connection:
-            with self._database.response_deadline(connection):
+            async with self._database.response_deadline(connection):
                 await connection.execute("LISTEN roster")
             await self._check_notifications(connection)
             while True:
-                with self._database.response_deadline(connection):
+                async with self._database.response_deadline(connection):
                     user_page = await select_user_page(connection)
                 self.read_at = datetime.now(UTC)
                 self._publish(Snapshot(user_page))

@@ -229,12 +229,12 @@ def start_process(folder: Path, *, tuning: str = "", **settings: str) -> subproc
     )
 
 
-def make_certificate(folder: Path, name: str = "roster") -> dict[str, str]:
+def make_certificate(folder: Path, name: str = "roster", bits: int = 2048) -> dict[str, str]:
     """Make a certificate and its key with openssl; return the settings that name them."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(
         [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("openssl", "req", "-x509", "-newkey", f"rsa:{bits}", "-nodes", "-days", "2"),
             *("-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"),
             *("-keyout", key, "-out", certificate),
         ],

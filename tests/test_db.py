@@ -134,6 +134,12 @@ async def test_migrating_an_unreachable_database_says_why_in_one_line(tmp_path: 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 70])
+async def test_a_host_that_cannot_be_one_is_a_clear_error(host: str) -> None:
+    with pytest.raises(db.SchemaError):
+        await db.migrate(f"postgresql://{host}/x")
+
+
 async def test_migrating_does_not_wait_for_a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(db, "CONNECT_SECONDS", "2")  # the least that psycopg allows
     async with silent_server() as conninfo, asyncio.timeout(60):
@@ -243,6 +249,28 @@ async def test_a_statement_that_cannot_be_cancelled_is_given_up(
             await insert_user(database, "Zoe", "zoe", "hash")
 
 
+async def test_a_late_cancel_does_not_reach_the_next_statement(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_cancelling = asyncio.Event()
+    cancel_safe = db.Connection.cancel_safe
+
+    async def cancel_late(connection: db.Connection, **options: float) -> None:
+        is_cancelling.set()
+        await asyncio.sleep(0.1)
+        await cancel_safe(connection, **options)
+
+    async def end_while_cancelling(_: db.Connection) -> None:
+        await is_cancelling.wait()
+
+    monkeypatch.setattr(db, "STATEMENT_SECONDS", 0)
+    monkeypatch.setattr(db.Connection, "cancel_safe", cancel_late)
+    async with open_database(database_url, pool_size=1) as database:
+        await database.run(end_while_cancelling)
+        async with database.pool.connection(LONG) as connection:
+            await connection.execute("SELECT pg_sleep(0.5)")
+
+
 async def test_a_connection_without_a_response_is_aborted_and_its_query_not_repeated(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,7 +294,7 @@ async def test_a_response_deadline_ends_with_its_block(
 ) -> None:
     monkeypatch.setattr(db, "RESPONSE_SECONDS", 0.2)
     async with database.pool.connection() as connection:
-        with database.response_deadline(connection):
+        async with database.response_deadline(connection):
             pass
         await connection.execute("SELECT pg_sleep(0.5)")
         database.abort_pending()

@@ -7,11 +7,16 @@ from typing import cast
 
 from hypercorn.config import Config
 
+REASONS = {
+    "KEY_VALUES_MISMATCH": "the key does not belong to the certificate",
+    "EE_KEY_TOO_SMALL": "the key is too short",
+}
+
 logger = logging.getLogger(__name__)
 
 
 class CertificateError(Exception):
-    """The files are no certificate and key; the text says why."""
+    """The files cannot be used; the text says why."""
 
 
 def create_tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -46,7 +51,7 @@ def _check(certificate: Path, key: Path) -> None:
         # With a password, as OpenSSL would ask the terminal for one.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
-        reason = "the key does not belong to the certificate" if "MISMATCH" in str(error) else "no PEM files"
+        reason = REASONS.get(str(error.reason), "no PEM files, or the key has a password")
         raise CertificateError(f"TLS_CERTIFICATE={certificate}, TLS_KEY={key}: {reason}") from None
     except OSError as error:
         raise CertificateError(f"TLS_CERTIFICATE={certificate}, TLS_KEY={key}: {error.strerror}") from None

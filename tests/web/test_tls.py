@@ -138,4 +138,8 @@ def test_a_key_with_a_password_is_one_clear_line(tmp_path: Path) -> None:
     key = settings["TLS_KEY"]
     command = ["openssl", "rsa", "-aes256", "-passout", "pass:secret", "-in", key, "-out", f"{key}.locked"]
     subprocess.run(command, check=True, capture_output=True)
-    assert "TLS_KEY=" in start_error(tmp_path, **settings | {"TLS_KEY": f"{key}.locked"})
+    assert "or the key has a password" in start_error(tmp_path, **settings | {"TLS_KEY": f"{key}.locked"})
+
+
+def test_a_key_that_openssl_finds_too_short_is_one_clear_line(tmp_path: Path) -> None:
+    assert "the key is too short" in start_error(tmp_path, **make_certificate(tmp_path, bits=512))
