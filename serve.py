@@ -96,7 +96,7 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
                 )
             app = create_app(settings)
             announce()
-            await _serve(app, settings, listener, tls, stop_signal)
+            await _serve(app, listener, tls, stop_signal)
         else:
             environment = os.environ | {"DATABASE_URL": database_url}
             workers = WorkerProcesses(listener, settings.workers, environment)
@@ -117,7 +117,7 @@ async def _run_worker(settings: Settings, inherited: WorkerArguments) -> None:
     stop_signal.on_hangup(restart)
     # New code may need a newer schema. The old workers go on then.
     await _migrate(replace(settings, migrate=False), settings.database_url)
-    await _serve(app, settings, listener, _create_tls_context(settings), stop_signal, channel)
+    await _serve(app, listener, _create_tls_context(settings), stop_signal, channel)
 
 
 def _create_tls_context(settings: Settings) -> ssl.SSLContext | None:
@@ -132,15 +132,15 @@ async def _migrate(settings: Settings, database_url: str) -> None:
         raise StartError(f"DATABASE_URL={display_url(database_url)}: {error}") from None
 
 
-async def _serve(  # noqa: PLR0913, PLR0917 (the parts that it puts together)
+async def _serve(
     app: Quart,
-    settings: Settings,
     listener: socket.socket,
     tls: ssl.SSLContext | None,
     stop_signal: StopSignal,
     channel: socket.socket | None = None,
 ) -> None:
     services = get_services(app)
+    settings = services.settings
 
     def give_up() -> None:
         services.password_hasher.close()

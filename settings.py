@@ -191,7 +191,7 @@ def _on_or_off(text: str) -> bool:
 
 
 def _is_url(text: str) -> bool:
-    """Return whether the standard library reads it, with its port and any brackets."""
+    """Return whether its port and any brackets are allowed."""
     try:
         _ = urlsplit(text).port
     except ValueError:

@@ -120,7 +120,9 @@ async def test_sigterm_stops_it_while_viewers_follow_the_list(serve: StartServer
 async def test_sigterm_refuses_registrations_that_wait_for_a_hash(
     serve: StartServer, database_url: str, psql: psycopg.Connection
 ) -> None:
-    slow = "import argon2, time; argon2.PasswordHasher.hash = lambda *_: time.sleep(0.5) or 'no hash'"
+    # Hashes end long before and long after the moment of the refusal, half of the 8 s after the signal.
+    slow = "import argon2, time; argon2.PasswordHasher.hash = lambda *_: time.sleep(1.6) or 'no hash'"
+    slow += "; import services.stop_signal; services.stop_signal.GRACEFUL_SECONDS = 8"
     roster = serve(tuning=slow, DATABASE_URL=database_url)
     async with httpx.AsyncClient(base_url=roster.url, timeout=60) as client:
         waiting = [asyncio.create_task(register(client, f"user{number}")) for number in range(80)]

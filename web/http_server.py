@@ -31,6 +31,7 @@ SocketAddress = tuple[Any, ...]
 KEEP_ALIVE_SECONDS = 75
 HEADERS_SECONDS = 10  # from the first byte of a request to the last of its headers; a TLS handshake too
 LINGER_SECONDS = 1  # in which what still arrives is read: else it would reset the connection
+IDLE_SHARE = 1 / 5  # of the time for responses at a stop: a request may be on its way to an idle connection
 SHUTDOWN_SECONDS = 2  # for the application to close, at a stop
 # A classroom of 300 behind one address needs 1,800: browsers open six connections to a host.
 CONNECTIONS_PER_ADDRESS = 5000
@@ -77,6 +78,7 @@ class HTTPServer:
         """Serve until `wait_for_stop` returns.
 
         Responses in progress then have as many seconds as it returns, and the application 2 s to close.
+        Idle connections have a fifth of that for a last request.
         """
         loop = asyncio.get_running_loop()
         lifespan = Lifespan(self.app, self.config, loop, self.state)
@@ -126,8 +128,9 @@ class HTTPServer:
 
     async def _close_connections(self, graceful_seconds: float) -> None:
         await self.context.terminated.set()
+        self.config.keep_alive_max_requests = 0  # HTTP/1.1 responses say "Connection: close" from now on
         for connection in self._connections.values():
-            connection.close_if_idle()
+            connection.close_if_idle(IDLE_SHARE * graceful_seconds)
         if self._connections:
             _, late = await asyncio.wait(self._connections, timeout=graceful_seconds)
             for task in late:
@@ -173,10 +176,10 @@ class Connection:
         finally:
             transport.abort()
 
-    def close_if_idle(self) -> None:
-        """Close the connection unless a request has begun."""
+    def close_if_idle(self, seconds: float) -> None:
+        """Close the connection unless a request begins in that time."""
         if self._is_idle:
-            self._set_deadline(0)
+            self._set_deadline(seconds)
 
     async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         async with TaskGroup(loop) as tasks:

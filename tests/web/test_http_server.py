@@ -10,6 +10,7 @@ from quart import Quart
 from app import create_app
 from settings import Settings
 from tests.helpers import StartServer, serving, viewing, wait_until
+from web.http_server import HTTPServer
 from web.request_context import get_services
 
 REQUEST = b"GET /nowhere HTTP/1.1\r\nHost: roster\r\n\r\n"
@@ -84,6 +85,29 @@ async def test_a_response_may_take_longer_than_headers_and_idle_connections(
     async with viewing(f"http://127.0.0.1:{port}") as viewer:
         await viewer.wait_for(0)
         assert [await viewer.next() for _ in range(10)] == [None] * 10
+
+
+async def test_an_idle_connection_gets_a_last_response_after_the_stop(live_app: Quart) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    stop = asyncio.Event()
+
+    async def wait_for_stop() -> float:
+        await stop.wait()
+        return 600
+
+    server = asyncio.create_task(HTTPServer(live_app, listener).serve(wait_for_stop))
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"HEAD /healthz HTTP/1.1\r\nHost: roster\r\n\r\n")
+    assert b"connection: close" not in await reader.readuntil(b"\r\n\r\n")
+    stop.set()
+    await wait_until(lambda: listener.fileno() < 0)
+    writer.write(REQUEST)
+    response = await reader.read()
+    assert response.startswith(b"HTTP/1.1 404")
+    assert b"connection: close" in response
+    writer.close()
+    await server
 
 
 @pytest.mark.parametrize(
