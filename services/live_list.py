@@ -169,6 +169,8 @@ class LiveList:
         and where the network lost the connection without a word. All other listeners of the database
         are notified, too; they need no check of their own then.
         """
+        # Not an earlier one, which a pooler may have passed on beside the response to LISTEN.
+        await _is_notified(connection, 0)
         await self._database.run(_notify)
         if not await _is_notified(connection, NOTIFICATION_SECONDS):
             raise NoNotificationError(

@@ -1,6 +1,7 @@
 """Fixtures: a real PostgreSQL, databases in it, and the application."""
 
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -23,6 +24,15 @@ from settings import Settings
 from tests.helpers import StartServer, http_client, new_database, register, running
 
 
+def memory_folder() -> str | None:
+    """Return a folder in memory, where there is one with room.
+
+    A database has 300 files, which some disks are slow to create.
+    """
+    memory = Path("/dev/shm")  # noqa: S108
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > 2**31 else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Give each run temporary files of its own, which also the user of PostgreSQL can reach.
@@ -30,7 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
     Runs that start later would close the folder that pytest shares between runs to that user.
     """
     if config.option.basetemp is None:
-        folder = tempfile.TemporaryDirectory(prefix="roster-tests-", ignore_cleanup_errors=True)
+        folder = tempfile.TemporaryDirectory(
+            prefix="roster-tests-", dir=memory_folder(), ignore_cleanup_errors=True
+        )
         config.add_cleanup(folder.cleanup)
         config.option.basetemp = f"{folder.name}/run"
 

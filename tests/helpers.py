@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -99,6 +100,12 @@ def new_database(server_url: str, template: str = "template0") -> Iterator[str]:
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} ENCODING UTF8 TEMPLATE {template} STRATEGY file_copy")
         yield make_conninfo(server_url, dbname=name)
+        # DROP would wait for 0.1 s for connections that are just ending.
+        for _ in range(20):
+            query = "SELECT FROM pg_stat_activity WHERE datname = %s"
+            if not connection.execute(query, [name]).fetchone():
+                break
+            time.sleep(0.002)
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 

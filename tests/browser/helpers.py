@@ -7,7 +7,7 @@ from typing import Protocol
 from urllib.parse import unquote
 
 import psycopg
-from playwright.async_api import ConsoleMessage, Page, Request, expect
+from playwright.async_api import ConsoleMessage, Page, Request, Route, expect
 
 from tests.helpers import PASSWORD, add_users, names_in
 
@@ -78,6 +78,23 @@ async def expect_dom_event(page: Page, name: str) -> AsyncIterator[None]:
             "(name) => document.addEventListener(name, () => console.log(name), {once: true})", name
         )
         yield
+
+
+@asynccontextmanager
+async def without_response(page: Page, url: str, times: int | None = None) -> AsyncIterator[None]:
+    """Requests to `url` get no response within the block; its end answers them with nothing.
+
+    A route that is never answered would stay a pending task.
+    """
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    await page.route(url, hold, times=times)
+    yield
+    for route in held:
+        await route.fulfill(status=204)
 
 
 async def add_listed_users(page: Page, psql: psycopg.Connection, count: int, prefix: str = "user") -> None:

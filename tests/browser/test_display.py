@@ -14,6 +14,7 @@ from tests.browser.helpers import (
     fill_register_form,
     register,
     wait_until_live,
+    without_response,
 )
 from tests.helpers import PASSWORD, add_users
 
@@ -209,22 +210,19 @@ async def test_a_new_user_is_animated_unless_motion_is_reduced(page: Page, psql:
 async def test_an_own_registration_is_animated_but_no_page_of_the_list(
     page: Page, psql: psycopg.Connection
 ) -> None:
-    async def hold(route: Route) -> None:
-        del route  # no response
-
     await add_listed_users(page, psql, 60)
     await page.goto("/share")
-    await page.route("**/live**", hold)
-    await page.goto("/")
-    await page.evaluate(NOTE_ANIMATIONS)
-    await page.get_by_role("link", name="Older").click()
-    await expect(page.locator("#users li")).to_have_count(10)
-    await page.get_by_role("link", name="Newer").click()
-    await expect(page.locator("#newest li")).to_have_count(50)
-    assert await page.evaluate("[...animated]") == []
-    await register(page, "zoe")
-    await expect(page.locator("#newest li bdi").first).to_have_text("zoe")
-    assert await page.evaluate("[...animated].sort()") == ["count", "zoe"]
+    async with without_response(page, "**/live**"):
+        await page.goto("/")
+        await page.evaluate(NOTE_ANIMATIONS)
+        await page.get_by_role("link", name="Older").click()
+        await expect(page.locator("#users li")).to_have_count(10)
+        await page.get_by_role("link", name="Newer").click()
+        await expect(page.locator("#newest li")).to_have_count(50)
+        assert await page.evaluate("[...animated]") == []
+        await register(page, "zoe")
+        await expect(page.locator("#newest li bdi").first).to_have_text("zoe")
+        assert await page.evaluate("[...animated].sort()") == ["count", "zoe"]
 
 
 @pytest.mark.parametrize("width", [390, 1280])

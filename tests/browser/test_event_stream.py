@@ -4,7 +4,7 @@ from unittest.mock import patch
 
 import psycopg
 import pytest
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Browser, Page, expect
 
 from app import create_app
 from routes import event_stream
@@ -18,6 +18,7 @@ from tests.browser.helpers import (
     note_requests,
     register,
     wait_until_live,
+    without_response,
 )
 from tests.helpers import StartServer, add_users, serving
 
@@ -87,16 +88,13 @@ async def test_only_the_total_changes_while_somebody_searches_or_pages(
 async def test_a_connection_without_a_response_is_tried_again(offline_page: Page) -> None:
     page = offline_page
 
-    async def hold(route: Route) -> None:
-        del route  # no response
-
     await page.clock.install()
-    await page.route("**/live**", hold, times=1)
-    async with page.expect_request("**/live**"):
-        await page.reload()
-    await page.clock.fast_forward(CONNECT_TIMEOUT + 1000)
-    await page.clock.fast_forward(RETRY_INTERVAL + 1000)
-    await wait_until_live(page)
+    async with without_response(page, "**/live**", times=1):
+        async with page.expect_request("**/live**"):
+            await page.reload()
+        await page.clock.fast_forward(CONNECT_TIMEOUT + 1000)
+        await page.clock.fast_forward(RETRY_INTERVAL + 1000)
+        await wait_until_live(page)
 
 
 async def test_the_page_says_connecting_when_the_server_ends_the_stream(offline_page: Page) -> None:

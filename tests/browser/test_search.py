@@ -13,6 +13,7 @@ from tests.browser.helpers import (
     go_offline,
     note_requests,
     wait_until_live,
+    without_response,
 )
 from tests.helpers import add_users
 
@@ -68,30 +69,24 @@ async def test_the_newer_of_two_searches_wins(page: Page, psql: psycopg.Connecti
     add_users(psql, 1, "anna")
     add_users(psql, 1, "bob")
 
-    async def hold(route: Route) -> None:
-        del route  # no response
-
-    await page.route("**/users?q=a", hold)
-    async with page.expect_request("**/users?q=a"):
-        await page.get_by_label("Search").fill("a")
-    await expect(page.get_by_label("Search")).to_be_editable()
-    await page.get_by_label("Search").fill("b")
-    await expect(page.locator("#users li bdi")).to_have_text(["bob1"])
+    async with without_response(page, "**/users?q=a"):
+        async with page.expect_request("**/users?q=a"):
+            await page.get_by_label("Search").fill("a")
+        await expect(page.get_by_label("Search")).to_be_editable()
+        await page.get_by_label("Search").fill("b")
+        await expect(page.locator("#users li bdi")).to_have_text(["bob1"])
 
 
 async def test_a_change_of_the_list_leaves_the_text_that_somebody_types(
     page: Page, psql: psycopg.Connection
 ) -> None:
-    async def hold(route: Route) -> None:
-        del route  # no response
-
     await wait_until_live(page)
-    await page.route("**/users?q=**", hold)
-    async with page.expect_request("**/users?q=half"):
-        await page.get_by_label("Search").fill("half")
-    add_users(psql, 1)
-    await expect(page.locator("#count")).to_have_text("1")
-    await expect(page.get_by_label("Search")).to_have_value("half")
+    async with without_response(page, "**/users?q=**"):
+        async with page.expect_request("**/users?q=half"):
+            await page.get_by_label("Search").fill("half")
+        add_users(psql, 1)
+        await expect(page.locator("#count")).to_have_text("1")
+        await expect(page.get_by_label("Search")).to_have_value("half")
 
 
 async def test_paging_within_a_search_keeps_its_text(page: Page, psql: psycopg.Connection) -> None:
