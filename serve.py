@@ -21,7 +21,6 @@ from quart import Quart
 import db
 from app import create_app
 from services import embedded_postgres
-from services.address_counter import AddressCounter
 from services.embedded_postgres import EmbeddedPostgresError
 from services.logs import set_up_output
 from services.qr_code import draw_text
@@ -108,7 +107,7 @@ async def _run_worker(settings: Settings, inherited: WorkerArguments) -> None:
     stop_signal = StopSignal()
     listener, channel = socket.socket(fileno=inherited.listener), socket.socket(fileno=inherited.channel)
     bind = settings.bind[0], listener.getsockname()[1]
-    app = create_app(replace(settings, bind=bind), AddressCounter(inherited.counts(), inherited.own))
+    app = create_app(replace(settings, bind=bind), inherited.streams())
 
     def restart() -> None:
         stop_signal.graceful_seconds = RESTART_SECONDS
@@ -157,7 +156,7 @@ async def _serve(
         return stop_signal.graceful_seconds
 
     is_bounded = settings.rate_limits and not settings.trusted_proxy_hops
-    bound = CONNECTIONS_PER_ADDRESS // settings.workers if is_bounded else None
+    bound = CONNECTIONS_PER_ADDRESS if is_bounded else None
     await HTTPServer(app, listener, tls=tls, connections_per_address=bound).serve(wait_and_close)
 
 

@@ -26,7 +26,7 @@ async def stream() -> Response:
     live_list, settings, address = services().live_list, services().settings, client_address()
     if live_list.viewers >= settings.max_viewers:
         raise ServiceUnavailable(retry_after=RETRY_SECONDS)
-    if settings.rate_limits and live_list.streams[address] >= STREAMS_PER_ADDRESS // settings.workers:
+    if settings.rate_limits and live_list.streams[address] >= STREAMS_PER_ADDRESS:
         raise TooManyRequests(retry_after=RETRY_SECONDS)
     [version] = read_query("version")
     last_event_id = request.headers.get("Last-Event-ID", version)

@@ -1,40 +1,45 @@
 """How much each client address has open."""
 
-from collections import Counter
 from collections.abc import Iterator, MutableSequence
 from contextlib import contextmanager
+from zlib import crc32
+
+BUCKETS = 4096  # of addresses: those of one bucket are counted together
+COUNTS = 1 + BUCKETS  # of a process: its total comes first
 
 
 class AddressCounter:
     """Counts what is open, in all and for each address.
 
-    `totals` has a total for each process, in memory that they share; the one at `own` is ours. The
-    counts of addresses are those of this process.
+    `counts` has COUNTS numbers for each process, in memory that they share; those of the process `own`
+    are ours.
     """
 
-    def __init__(self, totals: MutableSequence[int] | None = None, own: int = 0) -> None:
-        self._totals = [0] if totals is None else totals
-        self._own = own
-        self._counts: Counter[str] = Counter()
+    def __init__(self, counts: MutableSequence[int] | None = None, own: int = 0) -> None:
+        self._counts = [0] * COUNTS if counts is None else counts
+        self._start = own * COUNTS
 
     @property
     def total(self) -> int:
         """How much all processes have open."""
-        return sum(self._totals)
+        return sum(self._counts[::COUNTS])
 
     def __getitem__(self, address: str) -> int:
-        """Return how much the address has open."""
-        return self._counts[address]
+        """Return how much the address has open, in all processes."""
+        return sum(self._counts[_position(address) :: COUNTS])
 
     @contextmanager
     def counting(self, address: str) -> Iterator[None]:
         """Count one more while the block runs."""
-        self._totals[self._own] += 1
-        self._counts[address] += 1
+        total, own = self._start, self._start + _position(address)
+        self._counts[total] += 1
+        self._counts[own] += 1
         try:
             yield
         finally:
-            self._totals[self._own] -= 1
-            self._counts[address] -= 1
-            if not self._counts[address]:
-                del self._counts[address]  # there are many addresses in the world
+            self._counts[total] -= 1
+            self._counts[own] -= 1
+
+
+def _position(address: str) -> int:
+    return 1 + crc32(address.encode()) % BUCKETS

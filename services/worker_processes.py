@@ -14,9 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from array import array
 from collections.abc import Awaitable, Callable, MutableSequence
 from contextlib import suppress
 from typing import NamedTuple, cast
+
+from services.address_counter import COUNTS, AddressCounter
 
 POLL_SECONDS = 0.05
 START_SECONDS = 60.0  # for a worker to serve
@@ -53,7 +56,7 @@ def map_counts(descriptor: int) -> MutableSequence[int]:
 
 
 class WorkerArguments(NamedTuple):
-    """What a worker inherits: files, and which count is its own."""
+    """What a worker inherits: files, and the place of its counts."""
 
     listener: int
     channel: int
@@ -69,9 +72,9 @@ class WorkerArguments(NamedTuple):
         """Return what `format` has written."""
         return cls(*map(int, text.split(",")))
 
-    def counts(self) -> MutableSequence[int]:
-        """Return the counts of all workers."""
-        return map_counts(self.counts_file)
+    def streams(self) -> AddressCounter:
+        """Return the counter of the streams of all workers."""
+        return AddressCounter(map_counts(self.counts_file), self.own)
 
 
 class Worker:
@@ -138,7 +141,7 @@ class WorkerProcesses:
     def __init__(self, listener: socket.socket, count: int, environment: dict[str, str]) -> None:
         self._listener = listener
         self._environment = environment
-        self._counts_file = create_counts(2 * count)  # a rolling restart has one more for a moment
+        self._counts_file = create_counts(2 * count * COUNTS)  # a rolling restart has one more for a moment
         self._counts = map_counts(self._counts_file)
         self._free = list(range(2 * count))
         self._count = count
@@ -169,7 +172,6 @@ class WorkerProcesses:
 
     def _start(self) -> Worker:
         own = self._free.pop(0)
-        self._counts[own] = 0
         channel, theirs = socket.socketpair()
         channel.settimeout(0)
         arguments = WorkerArguments(self._listener.fileno(), theirs.fileno(), self._counts_file, own)
@@ -185,7 +187,8 @@ class WorkerProcesses:
     def _forget(self, worker: Worker) -> None:
         worker.kill()
         if worker.own not in self._free:
-            self._counts[worker.own] = 0  # its viewers are gone
+            start = worker.own * COUNTS
+            self._counts[start : start + COUNTS] = array("i", [0] * COUNTS)  # its viewers are gone
             self._free.append(worker.own)
 
     async def _run(self, announce: Callable[[], None]) -> None:

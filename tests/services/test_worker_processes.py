@@ -22,6 +22,8 @@ from tests.helpers import (
     wait_until,
 )
 
+STREAMS_PER_ADDRESS_5 = "import routes.event_stream; routes.event_stream.STREAMS_PER_ADDRESS = 5"
+
 
 def workers(roster: Server) -> list[psutil.Process]:
     """Return the processes that serve."""
@@ -128,15 +130,23 @@ async def test_sighup_replaces_every_worker_and_no_request_fails(
     assert roster.stderr() == ""
 
 
-async def test_the_bound_of_viewers_holds_for_all_workers_together(
-    serve: StartServer, database_url: str
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        ({"MAX_VIEWERS": "5"}, 503),
+        ({"RATE_LIMITS": "on", "tuning": STREAMS_PER_ADDRESS_5}, 429),
+    ],
+    ids=["viewers", "streams of one address"],
+)
+async def test_the_bounds_of_streams_hold_for_all_workers_together(
+    serve: StartServer, database_url: str, settings: dict[str, str], status: int
 ) -> None:
-    roster = await start(serve, 2, DATABASE_URL=database_url, MAX_VIEWERS="5")
+    roster = await start(serve, 2, DATABASE_URL=database_url, **settings)
     async with AsyncExitStack() as stack:
         for _ in range(5):
             await stack.enter_async_context(viewing(roster.url))
         async with httpx.AsyncClient(base_url=roster.url, headers={"Connection": "close"}) as client:
-            assert [(await client.get("/live")).status_code for _ in range(8)] == [503] * 8
+            assert [(await client.get("/live")).status_code for _ in range(8)] == [status] * 8
         for process in workers(roster):
             process.kill()
         await wait_until(lambda: len(workers(roster)) == 2)
