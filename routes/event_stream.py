@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from quart import Blueprint, Response, request
-from werkzeug.exceptions import ServiceUnavailable, TooManyRequests
+from werkzeug.exceptions import TooManyRequests
 
+from services.live_list import TooManyViewersError
 from web.client_address import client_address
 from web.error_responses import RETRY_SECONDS
 from web.forms import read_query
@@ -25,7 +26,7 @@ async def stream() -> Response:
     """Send the changes of the list that the viewer lacks."""
     live_list, settings, address = services().live_list, services().settings, client_address()
     if live_list.viewers >= settings.max_viewers:
-        raise ServiceUnavailable(retry_after=RETRY_SECONDS)
+        raise TooManyViewersError(f"MAX_VIEWERS is {settings.max_viewers}")
     if settings.rate_limits and live_list.streams[address] >= STREAMS_PER_ADDRESS:
         raise TooManyRequests(retry_after=RETRY_SECONDS)
     [version] = read_query("version")

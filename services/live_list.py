@@ -45,6 +45,10 @@ class Snapshot:
         return f"{self.user_page.version}{'' if self.is_live else '-not-live'}"
 
 
+class TooManyViewersError(Exception):
+    """No further viewer is allowed."""
+
+
 class NoNotificationError(Exception):
     """The database accepts LISTEN, but no notification arrives."""
 

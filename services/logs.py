@@ -12,7 +12,7 @@ from io import TextIOWrapper
 
 import psycopg
 
-UNAVAILABLE_SECONDS = 10.0  # between two lines on the same cause of 503
+REPEAT_SECONDS = 10.0  # between two lines on the same cause
 # Line breaks, escape sequences, and marks that reorder a line: what is logged may come from outside.
 CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
@@ -30,6 +30,8 @@ def set_up_output() -> None:
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s", "%Y-%m-%dT%H:%M:%S%z"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.captureWarnings(capture=True)
+    # Each connection of the pool would report each attempt: two lines a second, for as long as it takes.
+    logging.getLogger("psycopg.pool").addFilter(lambda record: _is_due(record.name))
 
 
 class _Formatter(logging.Formatter):
@@ -51,6 +53,15 @@ def _escape(text: str) -> str:
     return CONTROL_CHARACTERS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def _is_due(cause: str) -> bool:
+    """Return whether a cause may have a line again."""
+    now = time.monotonic()
+    if now < _quiet_until.get(cause, 0):
+        return False
+    _quiet_until[cause] = now + REPEAT_SECONDS
+    return True
+
+
 def log_unavailable(error: Exception) -> None:
     """Log why a request is answered with 503.
 
@@ -58,9 +69,8 @@ def log_unavailable(error: Exception) -> None:
     """
     cause = type(error).__name__
     _left_out[cause] += 1
-    if time.monotonic() < _quiet_until.get(cause, 0):
+    if not _is_due(cause):
         return
-    _quiet_until[cause] = time.monotonic() + UNAVAILABLE_SECONDS
     more = _left_out.pop(cause) - 1
     left_out = f"{more} more since the last such line" if more else ""
     logger.warning(": ".join(filter(None, ["503 Service Unavailable", cause, _reason(error), left_out])))

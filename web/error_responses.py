@@ -8,6 +8,7 @@ from quart import Quart, Response, current_app, request
 from werkzeug.exceptions import HTTPException, ServiceUnavailable, TooManyRequests
 
 from db import OutcomeUnknownError
+from services.live_list import TooManyViewersError
 from services.logs import log_unavailable
 from services.passwords import BusyError
 from web.i18n import gettext, gettext_noop, ngettext, ngettext_noop
@@ -44,6 +45,7 @@ def init_app(app: Quart) -> None:
     app.register_error_handler(HTTPException, handle_http_exception)
     for error in (
         BusyError,
+        TooManyViewersError,
         psycopg.OperationalError,
         psycopg.InterfaceError,
         psycopg.errors.ReadOnlySqlTransaction,
@@ -93,7 +95,7 @@ class _OutcomeUnknown(ServiceUnavailable):
 async def _handle_unavailable(error: Exception) -> Response:
     """Return the response to what may be over in seconds.
 
-    That is a full queue, or a database that is away.
+    That is a full queue, too many viewers, or a database that is away.
     """
     log_unavailable(error)
     kind = _OutcomeUnknown if isinstance(error, OutcomeUnknownError) else ServiceUnavailable

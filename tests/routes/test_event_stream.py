@@ -248,12 +248,15 @@ async def test_viewers_that_close_at_once_leave_nothing_behind(live_app: Quart, 
     assert live_list.viewers == 0
 
 
-async def test_a_viewer_more_than_allowed_is_asked_to_come_back(database_url: str) -> None:
+async def test_a_viewer_more_than_allowed_is_asked_to_come_back(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     app = create_app(Settings(database_url=database_url, max_viewers=1))
     async with serving(app) as url, httpx.AsyncClient() as client:
         async with viewing(url):
             refused = await client.get(f"{url}/live", headers=HTMX)
             assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+            assert "503 Service Unavailable: TooManyViewersError: MAX_VIEWERS is 1" in caplog.text
         await wait_until(lambda: get_services(app).live_list.viewers == 0)
         async with viewing(url):
             pass

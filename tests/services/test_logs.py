@@ -43,6 +43,14 @@ def test_every_line_has_a_time_and_a_level() -> None:
     ]
 
 
+def test_connections_that_the_pool_cannot_open_have_one_line_in_ten_seconds() -> None:
+    report = "logging.getLogger('psycopg.pool').warning('error connecting in %r', 'pool-1')"
+    assert run(f"{report}\n{report}\nimport services.logs\nservices.logs._quiet_until.clear()\n{report}") == [
+        "WARNING psycopg.pool: error connecting in 'pool-1'",
+        "WARNING psycopg.pool: error connecting in 'pool-1'",
+    ]
+
+
 def test_a_message_cannot_forge_a_line() -> None:
     message = "/\n2026-01-01\r\x1b[31m\x85\u2028\u202ex"
     assert run(f"logging.error('GET %s', {message!r})") == [
