@@ -236,7 +236,7 @@ async def check_migrated(conninfo: str) -> None:
     async with _connect_to_schema(conninfo) as connection:
         if missing := await _missing_migrations(connection):
             raise SchemaError(
-                f"MIGRATE=off, and the schema lacks {missing[0].name}: "
+                f"the schema lacks {missing[0].name}: "
                 "run `python cli.py migrate` under the role that owns the tables"
             )
 

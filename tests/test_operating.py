@@ -87,7 +87,7 @@ async def test_without_migrate_a_start_only_checks(tmp_path: Path, empty_databas
     settings = {"DATABASE_URL": empty_database_url, "MIGRATE": "off"}
     refused = run_cli(tmp_path, "demo", "3", **settings)
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-    assert refused.stderr.startswith("MIGRATE=off, and the schema lacks 001_")
+    assert refused.stderr.startswith("the schema lacks 001_")
     with psycopg.connect(empty_database_url) as psql:
         assert psql.execute(TABLES).fetchall() == []
     migrated = run_cli(tmp_path, "migrate", **settings)

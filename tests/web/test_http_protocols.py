@@ -14,6 +14,7 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
 from tests.helpers import Server, StartServer, add_users, make_certificate, wait_for_list
+from web.http_protocols import MAX_HEADER_TABLE_BYTES
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -137,6 +138,19 @@ async def test_a_viewer_that_takes_nothing_gets_only_the_newest_change_later(
 async def test_many_priorities_are_ignored(client: HTTP2Client) -> None:
     for number in range(1500):
         client.connection.prioritize(2 * number + 1, weight=7, depends_on=2 * number + 3)
+    await client.flush()
+
+
+async def test_the_header_table_stays_small_whatever_the_client_allows(client: HTTP2Client) -> None:
+    client.connection.update_settings({SettingCodes.HEADER_TABLE_SIZE: 2**24})
+    assert await client.status(await client.request(GET)) == 200
+    assert client.connection.decoder.header_table_size == MAX_HEADER_TABLE_BYTES
+
+
+async def test_a_connect_that_is_reset_at_once_is_forgotten(client: HTTP2Client) -> None:
+    stream_id = client.connection.get_next_available_stream_id()
+    client.connection.send_headers(stream_id, [(b":method", b"CONNECT"), (b":authority", b"roster:443")])
+    client.connection.reset_stream(stream_id)
     await client.flush()
 
 
