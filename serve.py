@@ -210,6 +210,7 @@ def display_url(database_url: str) -> str:
     if host.startswith("/"):
         return f"postgresql://{user}/{dbname}?host={quote(host)}"
     hosts, ports = host.split(","), found.get("port", "").split(",")
+    hosts = [f"[{host}]" if ":" in host else host for host in hosts]
     addresses = [f"{h}:{p or 5432}" for h, p in zip(hosts, ports * len(hosts), strict=False)]
     return f"postgresql://{user}{','.join(addresses)}/{dbname}"
 

@@ -581,6 +581,7 @@ def test_the_command_line_is_checked(tmp_path: Path, arguments: list[str], statu
         ("postgresql://me:s3cret@db/roster", "postgresql://me:***@db:5432/roster"),
         ("host=a,b port=1,2 user=me password=s3cret dbname=r", "postgresql://me:***@a:1,b:2/r"),
         ("postgresql://a,b:6432/r?user=me&password=s3cret", "postgresql://me:***@a:5432,b:6432/r"),
+        ("host=::1 dbname=r", "postgresql://[::1]:5432/r"),
         ("postgresql://m%40e@/r?host=/a%20b", "postgresql://m%40e@/r?host=/a%20b"),
     ],
 )
