@@ -325,6 +325,18 @@ async def serving(app: Quart) -> AsyncIterator[str]:
     await server
 
 
+async def exchange(port: int, *parts: bytes) -> bytes:
+    """Send the parts one after the other; return all that comes until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for part in parts:
+        writer.write(part)
+        await writer.drain()
+    async with asyncio.timeout(30):
+        received = await reader.read()
+    writer.close()
+    return received
+
+
 @dataclass(frozen=True)
 class Event:
     """A Server-Sent Event."""

@@ -18,8 +18,24 @@ from hypercorn.protocol.h11 import H11Protocol
 MAX_HEADER_TABLE_BYTES = 4096  # what HTTP/2 begins with (RFC 7541, 4.2)
 
 
-class _UnsupportedVersionError(Exception):
-    """The client speaks no HTTP/1; it has got its response."""
+class _RefusedError(Exception):
+    """The request is refused; it has got its response."""
+
+
+class _Connection(h11.Connection):
+    """A connection that reads nothing after its last request.
+
+    h11 takes what comes after `Connection: close` for an error of that very request (RFC 9112, 9.6).
+    """
+
+    def receive_data(self, data: bytes) -> None:
+        """Add data to what will be read."""
+        if self.their_state is not h11.MUST_CLOSE:
+            super().receive_data(data)
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Return what has come."""
+        return h11.NEED_DATA if self.their_state is h11.MUST_CLOSE else super().next_event()
 
 
 class HTTP1Protocol(H11Protocol):
@@ -28,35 +44,58 @@ class HTTP1Protocol(H11Protocol):
     HTTP/2 needs TLS, as in every browser. An upgrade to it is ignored (RFC 9110, 7.8).
     """
 
-    async def handle(self, event: ConnectionEvent) -> None:
-        """Handle what arrives."""
-        with suppress(_UnsupportedVersionError):
-            await super().handle(event)
+    connection: h11.Connection
 
-    async def _create_stream(self, request: h11.Request) -> None:
-        """Begin the response.
-
-        Hypercorn fails on a handshake for WebSocket that is not ASCII, so this leaves that out.
-        """
-        headers = [
-            (name, value)
-            for name, value in request.headers
-            if value.isascii() or not name.startswith(b"sec-websocket-")
-        ]
-        await super()._create_stream(
-            h11.Request(
-                method=request.method,
-                target=request.target,
-                headers=headers,
-                http_version=request.http_version,
-            )
+    async def initiate(self) -> None:
+        """Begin to read."""
+        self.connection = _Connection(
+            h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
         )
 
+    async def handle(self, event: ConnectionEvent) -> None:
+        """Handle what arrives."""
+        if isinstance(event, Closed) and self.connection.our_state is h11.IDLE and self._has_begun():
+            await self._send_error_response(408)
+        with suppress(_RefusedError):
+            await super().handle(event)
+
+    def _has_begun(self) -> bool:
+        """Return whether a part of a request's headers has come."""
+        return bool(self.connection.trailing_data[0])
+
     async def _check_protocol(self, request: h11.Request) -> None:
-        if not request.http_version.startswith(b"1."):
-            await self._send_error_response(505)
+        if status := _find_refusal(request):
+            await self._send_error_response(status)
             await self.send(Closed())
-            raise _UnsupportedVersionError
+            raise _RefusedError
+
+
+def _find_refusal(request: h11.Request) -> int | None:
+    """Return the status for a request that is refused, else None.
+
+    The application never sees it.
+    """
+    headers, version = dict(request.headers), request.http_version
+    if not version.startswith(b"1."):
+        return 505
+    # A proxy might see the end of the body elsewhere, and pass on a second request that is hidden in it
+    # (RFC 9112, 6.1 and 11.2).
+    if b"transfer-encoding" in headers and (b"content-length" in headers or version == b"1.0"):
+        return 400
+    if not _is_implemented(request.method):
+        return 501
+    if b"websocket" in headers.get(b"upgrade", b"").lower():
+        return 403  # we have none, and Hypercorn would hold the connection of a broken handshake for ever
+    return None
+
+
+def _is_implemented(method: bytes) -> bool:
+    """Return whether the application may see the method.
+
+    It is no proxy. Hypercorn passes `head` on as HEAD, although methods are case-sensitive (RFC 9110, 9.1),
+    and h11 then misses the body.
+    """
+    return method != b"CONNECT" and method == method.upper()
 
 
 class HTTP2Protocol(H2Protocol):
@@ -95,8 +134,8 @@ class HTTP2Protocol(H2Protocol):
     async def _handle_request(self, request: h2.events.RequestReceived) -> None:
         headers = dict(request.headers)
         method, path = headers[b":method"], headers.get(b":path", b"")
-        if method == b"CONNECT":
-            await self._refuse(request.stream_id, b"501")  # neither proxy nor WebSocket
+        if not _is_implemented(method):
+            await self._refuse(request.stream_id, b"501")
         elif not (method.isascii() and path.isascii()):
             await self._refuse(request.stream_id, b"400")
         else:

@@ -31,7 +31,7 @@ class SecurityMiddleware:
     It is ASGI middleware, so static files get them too.
 
     HSTS is added over TLS, our own or that of the proxy in front (`public_origin`). What the
-    framework answers with an exception stops here: WebSockets, and targets that are no path.
+    framework answers with an exception is mended here: targets that are no path, and hosts that are none.
     """
 
     def __init__(self, app: ASGIFramework, public_origin: str) -> None:
@@ -49,9 +49,6 @@ class SecurityMiddleware:
                 event["headers"] = [*event["headers"], *self._headers, *hsts]
             await send(event)
 
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1000, "reason": None})
-            return
         if scope["type"] == "http":
             if not scope["path"].startswith("/"):
                 scope["path"] = _parse_path(scope["path"])
