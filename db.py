@@ -106,7 +106,7 @@ class Database:
     async def response_deadline(self, connection: Connection) -> AsyncIterator[None]:
         """Let the block take 5 s.
 
-        After 4 s its statement is cancelled, and so was not done: psycopg raises QueryCanceled. After
+        After 4 s its statement in progress is cancelled, and is not done: psycopg raises QueryCanceled. After
         5 s the connection is aborted, and the block raises ResponseTimeoutError.
         """
         self._pending.add(connection)
@@ -144,8 +144,8 @@ class Database:
         # Cancelling the query would wait for the server, which may be gone. A shutdown of the socket
         # wakes psycopg with an error at once. It is done on a duplicate of the descriptor, because
         # the connection still owns, and later closes, its own.
-        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as peer:
-            peer.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)
 
 
 async def _cancel_statement(connection: Connection) -> None:

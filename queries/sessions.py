@@ -85,8 +85,9 @@ async def delete_session(connection: Connection, token_hash: bytes) -> None:
 @retryable_change
 async def delete_sessions(connection: Connection, user: User) -> None:
     """End all sessions of a user, and forget their browsers."""
-    await delete_devices(connection, user)
-    await connection.execute("DELETE FROM sessions WHERE user_id = %s", [user.id])
+    async with connection.transaction():
+        await delete_devices(connection, user)
+        await connection.execute("DELETE FROM sessions WHERE user_id = %s", [user.id])
 
 
 @retryable_change

@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 class Snapshot:
     """The newest page of the list at one moment.
 
-    `is_live` says whether changes arrive at once. `away_since` is when the database was last
-    reached, None while it is there.
+    `is_live` says whether changes arrive at once; a break of a moment is not shown. `away_since` is
+    when the database was last reached, None while it is there.
     """
 
     user_page: UserPage
@@ -41,7 +41,7 @@ class Snapshot:
     def event_id(self) -> str:
         """The version, with what else the page says of the list."""
         if self.away_since:
-            return "away"
+            return f"{self.user_page.version}-away-since-{self.away_since.timestamp():.0f}"
         return f"{self.user_page.version}{'' if self.is_live else '-not-live'}"
 
 

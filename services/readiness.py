@@ -10,7 +10,7 @@ from queries.rate_limit_counters import consume
 from services.live_list import LiveList
 
 CACHE_SECONDS = 1.0  # so that nobody can keep the database busy with this
-ANSWER_SECONDS = 2.0  # for a free connection
+POOL_SECONDS = 2.0  # for a free connection
 
 
 class Readiness:
@@ -34,7 +34,7 @@ class Readiness:
     async def _check(self) -> list[str]:
         problems = []
         try:
-            with pool_timeout(ANSWER_SECONDS):
+            with pool_timeout(POOL_SECONDS):
                 await consume(self._database, "readyz", 1, 1)  # writes a row, whatever it counts
         except psycopg.errors.ReadOnlySqlTransaction:
             problems.append("the database can only be read")

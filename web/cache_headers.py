@@ -6,7 +6,7 @@ that if it is personal.
 
 from quart import Quart, Response
 
-from web.cookies import has_cookies
+from web.cookies import has_personal_cookies
 
 
 def init_app(app: Quart) -> None:
@@ -17,7 +17,7 @@ def init_app(app: Quart) -> None:
 async def _set_cache_headers(response: Response) -> Response:
     if response.cache_control.public:
         return response
-    if has_cookies() or "Set-Cookie" in response.headers:
+    if has_personal_cookies() or "Set-Cookie" in response.headers:
         response.headers["Cache-Control"] = "no-store"
     response.headers.setdefault("Cache-Control", "private, no-cache")
     # static/request_errors.js knows a response of ours by HX-Request in Vary.

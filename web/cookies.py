@@ -60,8 +60,8 @@ def pop_flash() -> str:
     return message
 
 
-def has_cookies() -> bool:
-    """Return whether the request has cookies of ours."""
+def has_personal_cookies() -> bool:
+    """Return whether cookies make the response a personal one."""
     return bool({_full_name(SESSION), _full_name(FLASH)} & request.cookies.keys())
 
 

@@ -44,7 +44,7 @@ def _new_config() -> Config:
     config = Config()
     config.errorlog = logging.getLogger("hypercorn.error")  # by name it would get a format of its own
     config.include_server_header = False
-    config.keep_alive_max_requests = sys.maxsize  # beyond it HTTP/2 would cut the streams of the connection
+    config.keep_alive_max_requests = sys.maxsize  # Hypercorn would close a connection after 1,000
     config.shutdown_timeout = SHUTDOWN_SECONDS
     return config
 
@@ -77,8 +77,8 @@ class HTTPServer:
     async def serve(self, wait_for_stop: Callable[[], Awaitable[float]]) -> None:
         """Serve until `wait_for_stop` returns.
 
-        Responses in progress then have as many seconds as it returns, and the application 2 s to close.
-        Idle connections have a fifth of that for a last request.
+        Responses in progress then have as many seconds as it returns, and idle connections a fifth of that
+        for a last request. The application has 2 s to close.
         """
         loop = asyncio.get_running_loop()
         lifespan = Lifespan(self.app, self.config, loop, self.state)
@@ -185,10 +185,12 @@ class Connection:
         async with TaskGroup(loop) as tasks:
             self._protocol = self._create_protocol(tasks)
             await self._protocol.initiate()
-            with suppress(TimeoutError, OSError):
-                async with self._deadline:
-                    await self._read()
-            await self._protocol.handle(Closed())
+            try:
+                with suppress(TimeoutError, OSError):
+                    async with self._deadline:
+                        await self._read()
+            finally:  # cancelled, too: HTTP/2 would wait for ever to send the ends of its responses
+                await self._protocol.handle(Closed())
 
     def _create_protocol(self, tasks: TaskGroup) -> HTTP1Protocol | HTTP2Protocol:
         tls = self._writer.get_extra_info("ssl_object")

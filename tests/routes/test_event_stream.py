@@ -177,17 +177,17 @@ def test_the_page_waits_for_two_comments_before_it_reconnects() -> None:
     assert int(found[1]) > 2 * HEARTBEAT_SECONDS * 1000
 
 
-@pytest.mark.parametrize("last_event_id", ["", "3", "away"])
+@pytest.mark.parametrize("last_event_id", ["", "3", "3-away-since-1764115200"])
 async def test_a_viewer_that_lacks_the_news_gets_it_while_the_database_is_away_and_after(
     live_app: Quart, last_event_id: str
 ) -> None:
     services = get_services(live_app)
-    away, back = make_snapshot(3, away_since=datetime.now(UTC)), make_snapshot(3)
-    services.live_list.snapshot = back if last_event_id == "away" else away
+    away, back = make_snapshot(3, away_since=datetime.fromtimestamp(1764115200, UTC)), make_snapshot(3)
+    expected = back if last_event_id == away.event_id else away
+    services.live_list.snapshot = expected
     async with aclosing(generate_events(services, Locale(), last_event_id, "192.0.2.7")) as events:
         assert await anext(events) == HEARTBEAT
-        expected = b"id: 3\n" if last_event_id == "away" else b"id: away\n"
-        assert (await anext(events)).startswith(expected)
+        assert (await anext(events)).startswith(f"id: {expected.event_id}\n".encode())
 
 
 @pytest.mark.parametrize("received", [1, 2])

@@ -134,6 +134,14 @@ async def test_a_viewer_that_takes_nothing_gets_only_the_newest_change_later(
     assert client.body.count(b"\nid: ") == 1
 
 
+async def test_a_request_without_an_end_does_not_keep_it_from_stopping(roster: Server) -> None:
+    client = await connect(roster)
+    assert await client.status(await client.request(GET)) == 200
+    await client.request([POST[0], *GET[1:3], (b":path", b"/register")], end_stream=False)
+    assert await asyncio.to_thread(roster.stop) == 0
+    assert roster.stderr() == ""
+
+
 async def test_many_priorities_are_ignored(client: HTTP2Client) -> None:
     for number in range(1500):
         client.connection.prioritize(2 * number + 1, weight=7, depends_on=2 * number + 3)

@@ -68,8 +68,14 @@ async def test_an_event_is_written_as_the_standard_asks(renderer: SnapshotRender
 
 
 async def test_an_event_without_the_database_has_an_id_of_its_own(renderer: SnapshotRenderer) -> None:
-    rendered = await renderer.render(make_snapshot(7, "zoe", away_since=datetime.now(UTC)), ENGLISH)
-    assert rendered.event.startswith(b"id: away\n")
+    first = datetime(2026, 11, 26, tzinfo=UTC)
+    ids = {
+        make_snapshot(*page, away_since=since).event_id for page in ((7,), (8,)) for since in (None, first)
+    }
+    assert len(ids) == 4
+    snapshot = make_snapshot(7, "zoe", away_since=first)
+    rendered = await renderer.render(snapshot, ENGLISH)
+    assert rendered.event.startswith(f"id: {snapshot.event_id}\n".encode())
     for html in rendered.page, rendered.list_update:
         assert "cannot reach its database" in text_of(html, "#away")
 
