@@ -83,7 +83,7 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
             database_url = settings.database_url or await stack.enter_async_context(
                 embedded_postgres.run(settings.data_dir)
             )
-            await _migrate(settings, database_url)
+            await _prepare_schema(settings, database_url)
         _allow_many_connections()
         bind = settings.bind[0], listener.getsockname()[1]
         settings = replace(settings, database_url=database_url, bind=bind)
@@ -97,7 +97,7 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
             announce()
             await _serve(app, listener, tls, stop_signal)
         else:
-            environment = os.environ | {"DATABASE_URL": database_url}
+            environment = os.environ | {"DATABASE_URL": database_url, "BIND": f"{bind[0]}:{bind[1]}"}
             workers = WorkerProcesses(listener, settings.workers, environment)
             stop_signal.on_hangup(workers.request_restart)
             await workers.run(stop_signal.wait, announce)
@@ -106,16 +106,15 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
 async def _run_worker(settings: Settings, inherited: WorkerArguments) -> None:
     stop_signal = StopSignal()
     listener, channel = socket.socket(fileno=inherited.listener), socket.socket(fileno=inherited.channel)
-    bind = settings.bind[0], listener.getsockname()[1]
-    app = create_app(replace(settings, bind=bind), inherited.streams())
+    app = create_app(settings, inherited.streams())
 
     def restart() -> None:
         stop_signal.graceful_seconds = RESTART_SECONDS
         stop_signal.request()
 
     stop_signal.on_hangup(restart)
-    # New code may need a newer schema. The old workers go on then.
-    await _migrate(replace(settings, migrate=False), settings.database_url)
+    # Only checked: where a migration is missing, this worker ends, and the old ones go on.
+    await _prepare_schema(replace(settings, migrate=False), settings.database_url)
     await _serve(app, listener, _create_tls_context(settings), stop_signal, channel)
 
 
@@ -124,7 +123,7 @@ def _create_tls_context(settings: Settings) -> ssl.SSLContext | None:
     return create_tls_context(certificate, key) if certificate and key else None
 
 
-async def _migrate(settings: Settings, database_url: str) -> None:
+async def _prepare_schema(settings: Settings, database_url: str) -> None:
     try:
         await (db.migrate if settings.migrate else db.check_migrated)(database_url)
     except db.SchemaError as error:

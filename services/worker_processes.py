@@ -8,6 +8,7 @@ import asyncio
 import logging
 import mmap
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -19,14 +20,14 @@ from collections.abc import Awaitable, Callable, MutableSequence
 from contextlib import suppress
 from typing import NamedTuple, cast
 
-from services.address_counter import COUNTS, AddressCounter
+from services.address_counter import COUNTS_PER_PROCESS, AddressCounter
 
 POLL_SECONDS = 0.05
 START_SECONDS = 60.0  # for a worker to serve
 SILENCE_SECONDS = 20.0  # without a sign of life, after which a worker is killed
 STOP_SECONDS = 4.5  # for a worker to end, before it is killed
-SHORT_LIFE_SECONDS = 10.0  # a worker that lived less is replaced later each time
-REPLACE_SECONDS = 0.1  # the first pause before that; each further one is twice as long
+SHORT_LIFE_SECONDS = 10.0  # a worker that lived less doubles the pause before the next one
+REPLACE_SECONDS = 0.1  # the shortest pause
 MAX_REPLACE_SECONDS = 30.0
 RESTART_SECONDS = 30.0  # for responses in progress, at a rolling restart
 SIGN_OF_LIFE_SECONDS = 1.0
@@ -56,12 +57,13 @@ def map_counts(descriptor: int) -> MutableSequence[int]:
 
 
 class WorkerArguments(NamedTuple):
-    """What a worker inherits: files, and the place of its counts."""
+    """What a worker inherits: files, and the slot of its counts."""
 
     listener: int
     channel: int
     counts_file: int
-    own: int
+    slot: int
+    key: int
 
     def format(self) -> str:
         """Return them as an argument of the command line."""
@@ -74,37 +76,41 @@ class WorkerArguments(NamedTuple):
 
     def streams(self) -> AddressCounter:
         """Return the counter of the streams of all workers."""
-        return AddressCounter(map_counts(self.counts_file), self.own)
+        return AddressCounter(map_counts(self.counts_file), self.slot, self.key)
 
 
 class Worker:
     """A process that serves, seen from its parent."""
 
-    def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket, own: int) -> None:
-        self.own = own
-        self.started_at = self.seen_at = time.monotonic()
+    def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket, slot: int) -> None:
+        self.slot: int | None = slot
+        self.started_at = self._checked_at = time.monotonic()
         self.is_ready = False
         self._process = process
         self._channel = channel
+        self._silent_seconds = 0.0
 
     def is_running(self) -> bool:
         """Return whether it runs.
 
         One that gives no sign of life is killed.
         """
+        # A long pause between two checks is one of our own, and perhaps of the worker, too: a
+        # container may be paused, for example.
+        now = time.monotonic()
+        self._silent_seconds += min(now - self._checked_at, SIGN_OF_LIFE_SECONDS)
+        self._checked_at = now
         with suppress(OSError):  # nothing to read, or the channel of a replaced worker
             while self._channel.recv(4096):
-                self.is_ready, self.seen_at = True, time.monotonic()
-        if self.is_ready and time.monotonic() - self.seen_at > SILENCE_SECONDS:
+                self.is_ready, self._silent_seconds = True, 0
+        if self._silent_seconds > (SILENCE_SECONDS if self.is_ready else START_SECONDS):
             logger.error("A worker process gave no sign of life and is killed")
             self._process.kill()
         return self._process.poll() is None
 
     async def wait_until_ready(self) -> bool:
         """Wait until it serves; return False if it does not."""
-        while self.is_running() and not self.is_ready:
-            if time.monotonic() - self.started_at > START_SECONDS:
-                return False
+        while self.is_running() and not self.is_ready:  # noqa: ASYNC110 (there is no event for it)
             await asyncio.sleep(POLL_SECONDS)
         return self.is_ready
 
@@ -141,9 +147,10 @@ class WorkerProcesses:
     def __init__(self, listener: socket.socket, count: int, environment: dict[str, str]) -> None:
         self._listener = listener
         self._environment = environment
-        self._counts_file = create_counts(2 * count * COUNTS)  # a rolling restart has one more for a moment
+        self._free_slots = list(range(count + 1))  # a rolling restart has one more for a moment
+        self._counts_file = create_counts(len(self._free_slots) * COUNTS_PER_PROCESS)
         self._counts = map_counts(self._counts_file)
-        self._free = list(range(2 * count))
+        self._key = secrets.randbits(64)
         self._count = count
         self._workers: list[Worker] = []
         self._restart_requested = asyncio.Event()
@@ -171,32 +178,46 @@ class WorkerProcesses:
         self._restart_requested.set()
 
     def _start(self) -> Worker:
-        own = self._free.pop(0)
-        channel, theirs = socket.socketpair()
-        channel.settimeout(0)
-        arguments = WorkerArguments(self._listener.fileno(), theirs.fileno(), self._counts_file, own)
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, *sys.orig_argv[1:], "--worker", arguments.format()],
-                env=self._environment,
-                pass_fds=arguments[:3],
-                start_new_session=True,  # Ctrl-C in the terminal reaches us alone
-            )
-        return Worker(process, channel, own)
+        """Start a worker.
+
+        Raises WorkerError if the system has no process for it, for example.
+        """
+        slot, counts_file = self._free_slots[0], self._counts_file
+        channel = None
+        try:
+            channel, theirs = socket.socketpair()
+            channel.settimeout(0)
+            with theirs:
+                files = self._listener.fileno(), theirs.fileno(), counts_file
+                arguments = WorkerArguments(*files, slot, self._key)
+                process = subprocess.Popen(
+                    [sys.executable, *sys.orig_argv[1:], "--worker", arguments.format()],
+                    env=self._environment,
+                    pass_fds=files,
+                    start_new_session=True,  # Ctrl-C in the terminal reaches us alone
+                )
+        except OSError as error:
+            if channel:
+                channel.close()
+            raise WorkerError(f"a worker process cannot be started: {error}") from None
+        self._free_slots.remove(slot)
+        return Worker(process, channel, slot)
 
     def _forget(self, worker: Worker) -> None:
         worker.kill()
-        if worker.own not in self._free:
-            start = worker.own * COUNTS
-            self._counts[start : start + COUNTS] = array("i", [0] * COUNTS)  # its viewers are gone
-            self._free.append(worker.own)
+        if worker.slot is not None:
+            start = worker.slot * COUNTS_PER_PROCESS
+            # Its viewers are gone.
+            self._counts[start : start + COUNTS_PER_PROCESS] = array("i", [0] * COUNTS_PER_PROCESS)
+            self._free_slots.append(worker.slot)
+            worker.slot = None
 
     async def _run(self, announce: Callable[[], None]) -> None:
         for _ in range(self._count):
             self._workers.append(self._start())
         for worker in self._workers:
             is_ready = await worker.wait_until_ready()
-            if not is_ready and (worker.status is None or worker.status > 0):  # else it was killed
+            if not is_ready and (worker.status or 0) > 0:  # else it was killed
                 raise WorkerError(f"a worker process does not start (exit status {worker.status})")
         announce()
         async with asyncio.TaskGroup() as tasks:
@@ -218,8 +239,12 @@ class WorkerProcesses:
             logger.error("A worker process ended with status %s; another one starts", worker.status)
             self._forget(worker)
             await asyncio.sleep(pause)
-            if worker is self._workers[place]:
-                self._workers[place] = self._start()
+            while worker is self._workers[place]:
+                try:
+                    self._workers[place] = self._start()
+                except WorkerError as error:
+                    logger.error("%s", error)  # noqa: TRY400 (the line says all)
+                    await asyncio.sleep(MAX_REPLACE_SECONDS)
 
     async def _restart_when_requested(self) -> None:
         while True:
@@ -232,7 +257,11 @@ class WorkerProcesses:
 
     async def _replace(self, place: int) -> bool:
         """Replace the worker of a place once a new one serves."""
-        new = self._start()
+        try:
+            new = self._start()
+        except WorkerError as error:
+            logger.error("%s", error)  # noqa: TRY400 (the line says all)
+            return False
         try:
             is_ready = await new.wait_until_ready()
         except asyncio.CancelledError:
@@ -242,7 +271,11 @@ class WorkerProcesses:
             self._forget(new)
             return False
         old, self._workers[place] = self._workers[place], new
-        await old.finish()
+        try:
+            await old.finish()
+        except asyncio.CancelledError:
+            self._workers.append(old)  # it is stopped with the others
+            raise
         self._forget(old)
         return True
 

@@ -301,7 +301,7 @@ async def test_a_signal_while_it_waits_to_migrate_ends_its_connection(
     ("name", "number"),
     [
         ("serve.embedded_postgres.run", signal.SIGINT),
-        ("serve._migrate", signal.SIGTERM),
+        ("serve._prepare_schema", signal.SIGTERM),
         ("serve._allow_many_connections", signal.SIGHUP),
         ("serve.create_app", signal.SIGINT),
         ("serve._serve", signal.SIGTERM),

@@ -1,5 +1,7 @@
 import asyncio
+import shlex
 import signal
+import sys
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -46,6 +48,11 @@ async def start(serve: StartServer, count: int, **settings: str) -> Server:
         assert (await client.get("/healthz")).status_code == 200
     await wait_until(lambda: len(workers(roster)) == count)
     return roster
+
+
+def listens(process: psutil.Process) -> bool:
+    """Return whether the process still accepts connections."""
+    return any(found.status == psutil.CONN_LISTEN for found in process.net_connections("tcp"))
 
 
 async def wait_until_replaced(roster: Server, old: set[int]) -> None:
@@ -159,6 +166,51 @@ async def test_the_bounds_of_streams_hold_for_all_workers_together(
                 break
             except (AssertionError, httpx.TransportError):
                 await asyncio.sleep(0.1)
+
+
+async def test_while_no_process_can_be_started_the_others_serve(
+    serve: StartServer, database_url: str, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    tuning = f"import sys; sys.executable = {str(python)!r}"
+    tuning += "; import services.worker_processes; services.worker_processes.MAX_REPLACE_SECONDS = 0.2"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    roster = await start(serve, 2, DATABASE_URL=database_url, tuning=tuning)
+    assert roster.process.stderr
+    hidden = python.rename(tmp_path / "hidden")
+    old = ids(roster)
+    roster.process.send_signal(signal.SIGHUP)
+    lines = [await asyncio.to_thread(roster.process.stderr.readline) for _ in range(2)]
+    assert "a worker process cannot be started" in lines[0]
+    assert "the old ones go on" in lines[1]
+    assert ids(roster) == old
+    [first, _] = workers(roster)
+    first.kill()
+    async with httpx.AsyncClient(base_url=roster.url, headers={"Connection": "close"}) as client:
+        await wait_until(lambda: len(ids(roster)) == 1)
+        assert (await register(client)).status_code == 303
+    hidden.rename(python)
+    await wait_until(lambda: len(ids(roster)) == 2)
+    assert await asyncio.to_thread(roster.stop) == 0
+
+
+async def test_a_stop_in_the_middle_of_a_rolling_restart_ends_every_worker(
+    serve: StartServer, database_url: str
+) -> None:
+    roster = await start(serve, 2, DATABASE_URL=database_url)
+    old = workers(roster)
+    port = int(roster.url.rpartition(":")[2])
+    head = f"POST /register HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 9\r\n\r\nuser".encode()
+    clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(8)]
+    for _, writer in clients:
+        writer.write(head)  # a response in progress, for which the old worker would wait
+    roster.process.send_signal(signal.SIGHUP)
+    await wait_until(lambda: any(is_alive(process) and not listens(process) for process in old))
+    assert await asyncio.to_thread(roster.stop) == 0
+    assert not any(is_alive(process) for process in old)
+    for _, writer in clients:
+        writer.close()
 
 
 async def test_workers_end_when_their_parent_is_killed(serve: StartServer, database_url: str) -> None:
