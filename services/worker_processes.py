@@ -79,20 +79,26 @@ class Worker:
 
     def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket, own: int) -> None:
         self.own = own
-        self.started_at = self.seen_at = time.monotonic()
+        self.started_at = self._checked_at = time.monotonic()
         self.is_ready = False
         self._process = process
         self._channel = channel
+        self._silent_seconds = 0.0
 
     def is_running(self) -> bool:
         """Return whether it runs.
 
         One that gives no sign of life is killed.
         """
+        # A long pause between two checks is one of our own, and perhaps of the worker, too: a
+        # container may be paused, for example.
+        now = time.monotonic()
+        self._silent_seconds += min(now - self._checked_at, SIGN_OF_LIFE_SECONDS)
+        self._checked_at = now
         with suppress(OSError):  # nothing to read, or the channel of a replaced worker
             while self._channel.recv(4096):
-                self.is_ready, self.seen_at = True, time.monotonic()
-        if self.is_ready and time.monotonic() - self.seen_at > SILENCE_SECONDS:
+                self.is_ready, self._silent_seconds = True, 0
+        if self.is_ready and self._silent_seconds > SILENCE_SECONDS:
             logger.error("A worker process gave no sign of life and is killed")
             self._process.kill()
         return self._process.poll() is None
