@@ -33,6 +33,11 @@ class HTTP1Protocol(H11Protocol):
         with suppress(_UnsupportedVersionError):
             await super().handle(event)
 
+    async def refuse_slow_headers(self) -> None:
+        """Respond with 408, unless all headers of a request have come."""
+        if self.connection.our_state is h11.IDLE:
+            await self._send_error_response(408)
+
     async def _create_stream(self, request: h11.Request) -> None:
         """Begin the response.
 

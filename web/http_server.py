@@ -185,9 +185,13 @@ class Connection:
         async with TaskGroup(loop) as tasks:
             self._protocol = self._create_protocol(tasks)
             await self._protocol.initiate()
-            with suppress(TimeoutError, OSError):
-                async with self._deadline:
-                    await self._read()
+            with suppress(OSError):
+                try:
+                    async with self._deadline:
+                        await self._read()
+                except TimeoutError:
+                    if not self._is_idle and isinstance(self._protocol, HTTP1Protocol):
+                        await self._protocol.refuse_slow_headers()
             await self._protocol.handle(Closed())
 
     def _create_protocol(self, tasks: TaskGroup) -> HTTP1Protocol | HTTP2Protocol:

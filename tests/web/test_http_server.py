@@ -63,11 +63,13 @@ async def test_a_viewer_that_leaves_a_second_request_behind_is_gone(
     await wait_until(lambda: len(asyncio.all_tasks()) <= before)
 
 
-async def test_headers_that_do_not_end_close_the_connection(
+async def test_headers_that_do_not_end_get_a_response_and_close_the_connection(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("web.http_server.HEADERS_SECONDS", 0.1)
-    assert await exchange(port, b"GET / HTTP/1.1\r\n", b"Host: roster\r\n") == b""
+    response = await exchange(port, b"GET / HTTP/1.1\r\n", b"Host: roster\r\n")
+    assert response.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in response
 
 
 async def test_an_idle_connection_is_closed_in_the_end(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
