@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from db import Connection, Database, ResponseTimeoutError, with_connect_timeout
+from db import Connection, Database, ResponseTimeoutError, pool_timeout, with_connect_timeout
 from queries.user_list import UserPage, select_user_page
 from services.address_counter import AddressCounter
 
@@ -18,6 +18,7 @@ REFRESH_SECONDS = 0.1  # between two reads of the list, however many changes the
 WAIT_SECONDS = 1.0  # for the snapshot of a certain version
 CHECK_SECONDS = 8.0  # without a change, after which one is asked for: a dead peer is silent
 NOTIFICATION_SECONDS = 2.0  # in which a notification arrives
+FALLBACK_SECONDS = 1.0  # for a pooled connection, after the listener's has failed
 RECONNECT_SECONDS = 0.1  # the first pause; each further one is twice as long, with jitter
 MAX_RECONNECT_SECONDS = 5.0
 ABORT_SECONDS = 0.1  # for an aborted query to end
@@ -138,11 +139,11 @@ class LiveList:
                     self._is_loss_logged = True
                     is_bug = not isinstance(error, psycopg.Error | NoNotificationError)
                     logger.warning("The list is not live: %s", " ".join(str(error).split()), exc_info=is_bug)
-                if isinstance(error, NoNotificationError):
-                    await self._publish_unnotified()
-                elif self.snapshot and (not self.is_live or isinstance(error, ResponseTimeoutError)):
-                    # Not after the first failure of another kind, which may last but a moment.
-                    self._publish(Snapshot(self.snapshot.user_page, is_live=False, away_since=self.read_at))
+                if isinstance(error, ResponseTimeoutError):
+                    self._publish_away()
+                elif not self.is_live or isinstance(error, NoNotificationError):
+                    await self._publish_not_live()
+                # Nothing after the first failure of another kind, which may last but a moment.
             self.is_live = False
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (jitter)
             pause = min(2 * pause, MAX_RECONNECT_SECONDS)
@@ -182,13 +183,21 @@ class LiveList:
                 " DATABASE_URL, and lead to it without PgBouncer"
             )
 
-    async def _publish_unnotified(self) -> None:
-        """Publish the list as it is, although it is not live."""
-        with suppress(psycopg.Error):
-            # On the pool: this connection may lead to another database.
-            user_page = await select_user_page(self._database)
+    async def _publish_not_live(self) -> None:
+        """Publish the list as it is, or else the last one."""
+        try:
+            # On the pool: the listener alone may be refused, or lead to another database.
+            with pool_timeout(FALLBACK_SECONDS):
+                user_page = await select_user_page(self._database)
+        except psycopg.Error:
+            self._publish_away()
+        else:
             self.read_at = datetime.now(UTC)
             self._publish(Snapshot(user_page, is_live=False))
+
+    def _publish_away(self) -> None:
+        if self.snapshot:
+            self._publish(Snapshot(self.snapshot.user_page, is_live=False, away_since=self.read_at))
 
     def _publish(self, new: Snapshot) -> None:
         old = self.snapshot

@@ -1,19 +1,21 @@
 """Fixtures: a real PostgreSQL, databases in it, and the application."""
 
 import os
+import re
 import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
 import pytest_asyncio
 from jinja2 import FileSystemBytecodeCache
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from quart import Quart
 
 import db
@@ -21,7 +23,7 @@ from app import create_app
 from db import Database
 from services import embedded_postgres
 from settings import Settings
-from tests.helpers import StartServer, http_client, new_database, register, running
+from tests.helpers import ROOT, StartServer, http_client, new_database, register, running
 
 
 def memory_folder() -> str | None:
@@ -98,6 +100,22 @@ def psql(database_url: str) -> Iterator[psycopg.Connection]:
     """A connection of the test's own, beside the program's, as an operator has with psql."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def role_url(database_url: str, psql: psycopg.Connection) -> Iterator[str]:
+    """The database under a new role that has the documented grants, and no others."""
+    [may_create_roles] = psql.execute(
+        "SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"
+    )
+    if not may_create_roles[0]:
+        pytest.skip("the user of TEST_DATABASE_URL may not create roles")
+    role = f"roster_app_{uuid4().hex}"
+    manual = (ROOT / "docs" / "operating.md").read_text()
+    [statements] = re.findall(r"```sql\n(.*?)```", manual, re.DOTALL)
+    psql.execute(statements.replace("roster_app", role))
+    yield make_conninfo(database_url, user=role, password="choose-one")
+    psql.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 @pytest_asyncio.fixture

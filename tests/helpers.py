@@ -307,6 +307,16 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     return [process for process in found if is_alive(process)]
 
 
+def workers(roster: Server) -> list[psutil.Process]:
+    """Return the processes that serve."""
+    found = []
+    for process in psutil.Process(roster.process.pid).children():
+        with suppress(psutil.Error):  # it may end at any moment
+            if is_alive(process) and "--worker" in process.cmdline():
+                found.append(process)
+    return found
+
+
 @asynccontextmanager
 async def serving(app: Quart) -> AsyncIterator[str]:
     """Serve an application in this process over real connections; yield its URL."""

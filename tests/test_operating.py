@@ -1,10 +1,7 @@
 """What docs/operating.md promises."""
 
-import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import psycopg
@@ -18,7 +15,6 @@ from settings import Settings
 from tests.helpers import (
     OTHER_PASSWORD,
     PASSWORD,
-    ROOT,
     StartServer,
     add_users,
     count_sessions,
@@ -34,23 +30,7 @@ from tests.helpers import (
     wait_for_list,
 )
 
-MANUAL = (ROOT / "docs" / "operating.md").read_text()
 TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-
-
-@pytest.fixture
-def role_url(database_url: str, psql: psycopg.Connection) -> Iterator[str]:
-    """The database under a new role that has the documented grants, and no others."""
-    [may_create_roles] = psql.execute(
-        "SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"
-    )
-    if not may_create_roles[0]:
-        pytest.skip("the user of TEST_DATABASE_URL may not create roles")
-    role = f"roster_app_{uuid4().hex}"
-    [statements] = re.findall(r"```sql\n(.*?)```", MANUAL, re.DOTALL)
-    psql.execute(statements.replace("roster_app", role))
-    yield make_conninfo(database_url, user=role, password="choose-one")
-    psql.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 @pytest.fixture

@@ -17,12 +17,11 @@ from app import create_app
 from routes import home
 from services.tokens import hash_token, new_token
 from settings import Settings
+from tests.faults.helpers import NOTHING_IS_LOST, OUTCOME_UNKNOWN
 from tests.helpers import PASSWORD, http_client, is_signed_in, usernames
 from web import responses
 from web.request_context import get_services
 
-NOTHING_IS_LOST = "Nothing is lost: please try again in a few seconds."
-OUTCOME_UNKNOWN = "Roster cannot say whether this was done. Look before you try again."
 NEW_PASSWORD = "another unlikely phrase"
 MANY = 200  # more messages than any action exchanges
 

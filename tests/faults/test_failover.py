@@ -7,7 +7,6 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +14,9 @@ import httpx
 import psycopg
 
 from services.postgres_server import BINARIES, initdb, make_reachable, run_as, server_user
-from tests.helpers import register, running, usernames, viewing, wait_until
+from tests.faults.helpers import Ledger
+from tests.helpers import running, usernames, viewing, wait_until
 
-NOTHING_IS_LOST = "Nothing is lost"
-OUTCOME_UNKNOWN = "cannot say whether this was done"
 PEOPLE = 20
 
 
@@ -52,33 +50,6 @@ def is_up(port: int) -> bool:
     except psycopg.OperationalError:
         return False
     return True
-
-
-@dataclass
-class Ledger:
-    """What people were told, kept outside the program."""
-
-    done: set[str] = field(default_factory=set)
-    not_done: set[str] = field(default_factory=set)
-    unknown: set[str] = field(default_factory=set)
-    last_done_at: float = 0
-
-    async def register_people(self, url: str, prefix: str, is_over: asyncio.Event) -> None:
-        """Register one person after the other."""
-        number = 0
-        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
-            while not is_over.is_set():
-                number += 1
-                username = f"{prefix}{number}x"
-                response = await register(client, username)
-                if response.status_code == 303:
-                    self.done.add(username)
-                    self.last_done_at = time.monotonic()
-                else:
-                    assert response.status_code == 503
-                    is_unknown = OUTCOME_UNKNOWN in response.text
-                    assert is_unknown or NOTHING_IS_LOST in response.text
-                    (self.unknown if is_unknown else self.not_done).add(username)
 
 
 @asynccontextmanager
@@ -135,7 +106,7 @@ async def test_a_standby_takes_over_and_nothing_that_was_confirmed_is_lost(tmp_p
         is_over.set()
         await asyncio.gather(*people)
         async with httpx.AsyncClient(base_url=hosts[0].url, timeout=60) as client:
-            assert (await register(client)).status_code == 303
+            await ledger.register(client, "zoe")
         for viewer in viewers:  # each goes on, on the same connection
             while not ((event := await viewer.next(60)) and "zoe" in event.names):
                 pass
@@ -146,6 +117,4 @@ async def test_a_standby_takes_over_and_nothing_that_was_confirmed_is_lost(tmp_p
         f" {recovered_at - promoted_at:.1f} s later; {len(ledger.done)} confirmed,"
         f" {len(ledger.not_done)} refused, {len(ledger.unknown)} unknown"
     )
-    assert len(set(stored)) == len(stored)
-    assert ledger.done <= set(stored)
-    assert not ledger.not_done & set(stored)
+    ledger.check(stored)

@@ -111,17 +111,6 @@ async def test_a_cluster_that_an_older_roster_made_is_still_used(data: Path) -> 
             assert psql.execute("SELECT name FROM kept").fetchone() == ("zoe",)
 
 
-def test_after_kill_9_it_comes_up_with_all_data(serve: StartServer, data: Path) -> None:
-    roster = serve()
-    httpx.post(f"{roster.url}/register", data=FORM)
-    orphan = postmaster(data)
-    roster.process.kill()
-    roster.process.wait()
-    again = serve()
-    assert not is_alive(orphan)
-    assert stored_usernames(again.database) == ["zoe"]
-
-
 def test_after_kill_9_of_everything_it_comes_up_with_all_data(serve: StartServer, data: Path) -> None:
     roster = serve()
     httpx.post(f"{roster.url}/register", data=FORM)

@@ -32,6 +32,12 @@ def long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"services.live_list.{name}", HOUR)
 
 
+@pytest.fixture
+def short_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tests of a database that is away not wait for it."""
+    monkeypatch.setattr("services.live_list.FALLBACK_SECONDS", 0.01)
+
+
 def replace_sleep(monkeypatch: pytest.MonkeyPatch, sleep: Callable[[float], Awaitable[None]]) -> None:
     """Let the live list sleep in another way."""
     monkeypatch.setattr("services.live_list.asyncio", SimpleNamespace(**(vars(asyncio) | {"sleep": sleep})))
@@ -129,11 +135,10 @@ async def test_it_starts_with_the_first_list(live_list: LiveList, psql: psycopg.
         await wait_until(lambda: live_list.is_live)
 
 
-async def test_it_starts_without_a_database(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_it_starts_without_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.live_list.WAIT_SECONDS", 0.01)
-    live_list = LiveList(database, f"host={tmp_path} dbname=x")
+    conninfo = f"host={tmp_path} dbname=x"
+    live_list = LiveList(Database(conninfo, pool_size=1), conninfo)
     async with asyncio.timeout(SECONDS), live_list.run():
         assert live_list.snapshot is None
         assert not live_list.is_live
@@ -223,6 +228,7 @@ async def test_changes_made_while_the_listener_was_cut_off_arrive(
                 snapshot = await next_snapshot(live_list, snapshot)
 
 
+@pytest.mark.usefixtures("short_fallback")
 async def test_while_the_database_is_away_the_last_list_says_since_when(
     live_list: LiveList, psql: psycopg.Connection, server_url: str
 ) -> None:
@@ -273,6 +279,19 @@ async def test_a_connection_that_goes_silent_is_reported_and_replaced(
         await database.close()
 
 
+async def test_a_listener_that_is_refused_alone_is_not_live_but_the_list_is_shown(
+    database: Database, tmp_path: Path, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.live_list.MAX_RECONNECT_SECONDS", 0.1)
+    live_list = LiveList(database, f"host={tmp_path} dbname=x")
+    async with live_list.run():
+        snapshot = await next_snapshot(live_list)
+        assert (snapshot.event_id, snapshot.away_since) == ("0-not-live", None)
+        add_users(psql, 1)
+        snapshot = await next_snapshot(live_list, snapshot)
+        assert (snapshot.is_live, snapshot.user_page.total) == (False, 1)
+
+
 async def test_a_listener_of_another_database_is_not_live_but_the_list_is_shown(
     database: Database,
     empty_database_url: str,
@@ -317,6 +336,7 @@ async def test_pauses_between_connections_double_up_to_a_maximum(
     assert pauses[:9] == pytest.approx([share * pause for pause in expected])
 
 
+@pytest.mark.usefixtures("short_fallback")
 async def test_after_a_connection_the_pauses_begin_again(
     live_list: LiveList, psql: psycopg.Connection, server_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,6 +362,7 @@ async def test_after_a_connection_the_pauses_begin_again(
     assert pauses[before] == pytest.approx(0.1)
 
 
+@pytest.mark.usefixtures("short_fallback")
 async def test_each_outage_is_logged_once(
     live_list: LiveList,
     psql: psycopg.Connection,

@@ -1,15 +1,20 @@
 import asyncio
 import shlex
 import signal
+import socket
+import subprocess
 import sys
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
+from math import ceil
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import psutil
 import psycopg
 import pytest
 
+from services.worker_processes import POLL_SECONDS, SILENCE_SECONDS, Worker
 from tests.helpers import (
     FORM,
     Server,
@@ -22,19 +27,10 @@ from tests.helpers import (
     stored_usernames,
     viewing,
     wait_until,
+    workers,
 )
 
 STREAMS_PER_ADDRESS_5 = "import routes.event_stream; routes.event_stream.STREAMS_PER_ADDRESS = 5"
-
-
-def workers(roster: Server) -> list[psutil.Process]:
-    """Return the processes that serve."""
-    found = []
-    for process in psutil.Process(roster.process.pid).children():
-        with suppress(psutil.Error):  # it may end at any moment
-            if is_alive(process) and "--worker" in process.cmdline():
-                found.append(process)
-    return found
 
 
 def ids(roster: Server) -> set[int]:
@@ -115,6 +111,27 @@ async def test_a_worker_that_hangs_is_replaced(serve: StartServer, database_url:
     await wait_until_replaced(roster, {first.pid})
     assert await asyncio.to_thread(roster.stop) == 0
     assert "gave no sign of life" in roster.stderr()
+
+
+def test_after_a_pause_of_the_whole_program_a_worker_is_not_taken_for_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("services.worker_processes.time.monotonic", lambda: now)
+    process = Mock(spec=subprocess.Popen, poll=Mock(return_value=None))
+    channel, theirs = socket.socketpair()
+    channel.settimeout(0)
+    with channel, theirs:
+        worker = Worker(process, channel, 0)
+        theirs.send(b".")
+        assert worker.is_running()
+        now += 10 * SILENCE_SECONDS
+        assert worker.is_running()
+        process.kill.assert_not_called()
+        for _ in range(ceil(SILENCE_SECONDS / POLL_SECONDS)):
+            now += POLL_SECONDS
+            worker.is_running()
+        assert process.kill.called
 
 
 async def test_sighup_replaces_every_worker_and_no_request_fails(
@@ -211,13 +228,6 @@ async def test_a_stop_in_the_middle_of_a_rolling_restart_ends_every_worker(
     assert not any(is_alive(process) for process in old)
     for _, writer in clients:
         writer.close()
-
-
-async def test_workers_end_when_their_parent_is_killed(serve: StartServer, database_url: str) -> None:
-    roster = await start(serve, 2, DATABASE_URL=database_url)
-    serving = workers(roster)
-    roster.process.kill()
-    await wait_until(lambda: not any(is_alive(process) for process in serving))
 
 
 def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path, database_url: str) -> None:
