@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 import re
 import resource
@@ -156,6 +157,9 @@ async def _serve(
 
     is_bounded = settings.rate_limits and not settings.trusted_proxy_hops
     bound = CONNECTIONS_PER_ADDRESS if is_bounded else None
+    # What is here by now stays. A garbage collection that goes through it blocks the event loop for 0.04 s.
+    gc.collect()
+    gc.freeze()
     await HTTPServer(app, listener, tls=tls, connections_per_address=bound).serve(wait_and_close)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks import (
     burst,
+    event_loop,
     first_visit,
     live_latency,
     page,
@@ -29,6 +30,7 @@ SUBJECTS = {
     "page": page.measure,
     "registrations": registrations.measure,
     "sign_in": sign_in.measure,
+    "loop": event_loop.measure,
 }
 
 

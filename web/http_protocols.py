@@ -3,6 +3,7 @@
 What a client sends gets a response where there can be one, and never an error in the log.
 """
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 import h2.events
@@ -15,6 +16,9 @@ from hypercorn.protocol.events import Body, Event
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 
+# Of a request line and headers. 64 KB of languages or of fields in a query take 0.06 s to parse.
+MAX_HEADERS_BYTES = 16 * 1024
+HEADER_OVERHEAD_BYTES = 32  # that each header counts beside its text (RFC 9113, 6.5.2)
 MAX_HEADER_TABLE_BYTES = 4096  # what HTTP/2 begins with (RFC 7541, 4.2)
 
 
@@ -78,6 +82,8 @@ def _find_refusal(request: h11.Request) -> int | None:
     headers, version = dict(request.headers), request.http_version
     if not version.startswith(b"1."):
         return 505
+    if _is_too_large([(b"", request.target), *request.headers]):
+        return 431
     # A proxy might see the end of the body elsewhere, and pass on a second request that is hidden in it
     # (RFC 9112, 6.1 and 11.2).
     if b"transfer-encoding" in headers and (b"content-length" in headers or version == b"1.0"):
@@ -87,6 +93,11 @@ def _find_refusal(request: h11.Request) -> int | None:
     if b"websocket" in headers.get(b"upgrade", b"").lower():
         return 403  # we have none, and Hypercorn would hold the connection of a broken handshake for ever
     return None
+
+
+def _is_too_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    sizes = (len(name) + len(value) + HEADER_OVERHEAD_BYTES for name, value in headers)
+    return sum(sizes) > MAX_HEADERS_BYTES
 
 
 def _is_implemented(method: bytes) -> bool:
@@ -134,7 +145,9 @@ class HTTP2Protocol(H2Protocol):
     async def _handle_request(self, request: h2.events.RequestReceived) -> None:
         headers = dict(request.headers)
         method, path = headers[b":method"], headers.get(b":path", b"")
-        if not _is_implemented(method):
+        if _is_too_large(request.headers):
+            await self._refuse(request.stream_id, b"431")
+        elif not _is_implemented(method):
             await self._refuse(request.stream_id, b"501")
         elif not (method.isascii() and path.isascii()):
             await self._refuse(request.stream_id, b"400")

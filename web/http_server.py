@@ -37,7 +37,7 @@ SHUTDOWN_SECONDS = 2  # for the application to close, at a stop
 CONNECTIONS_PER_ADDRESS = 5000
 ACCEPTS_AT_ONCE = 100  # before other work gets its turn
 ACCEPT_PAUSE = 0.1  # seconds, when the system has no more files for us
-READ_BYTES = 16 * 1024  # with Hypercorn's own bound, headers have at most 32 KB
+READ_BYTES = 16 * 1024
 
 
 def _new_config() -> Config:
