@@ -3,7 +3,7 @@ BIN = .venv/bin
 PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: run test check format bench screenshots messages vendor lock clean help
+.PHONY: run test check format bench soak screenshots messages vendor lock clean help
 
 run: .venv/.run  ## serve Roster on http://127.0.0.1:8000 (settings: .env.example)
 	@exec $(BIN)/python serve.py
@@ -25,6 +25,9 @@ format: .venv/.dev  ## format the code
 
 bench: .venv/.browser  ## measure, and write benchmarks/RESULTS.md; some parts alone: SUBJECTS="viewers burst"
 	$(BIN)/python -m benchmarks $(SUBJECTS)
+
+soak: .venv/.dev  ## run under load for 30 minutes, with a fault a minute; draw docs/soak.svg. Shorter: MINUTES=3
+	@$(BIN)/python -m tools.soak $(MINUTES)
 
 screenshots: .venv/.browser  ## take the pictures of the README
 	$(BIN)/python -m tools.screenshots
