@@ -73,6 +73,12 @@ def test_a_worker_that_grows_is_found() -> None:
     assert grown == ["memory of worker 7 in 28 minutes, MB"]
 
 
+def test_connections_that_no_pool_may_have_are_found() -> None:
+    leaking = [replace(sample, connections=9 + int(sample.at // 60)) for sample in samples()]
+    grown = [growth.what for growth in find_growth(leaking) if growth.is_too_much]
+    assert grown == ["connections to PostgreSQL that no pool has"]
+
+
 def test_the_chart_has_every_curve(tmp_path: Path) -> None:
     chart = tmp_path / "soak.svg"
     write_chart(chart, [replace(SAMPLE, connections=None), *samples()], [(60, 0), (120, 1)])

@@ -22,7 +22,7 @@ from tools.soak.faults import Target
 from tools.soak.ledger import Account
 from tools.soak.report import EXPLANATION, HEAD, describe_visits, find_problems
 from tools.soak.run import VIEWERS, Run, started
-from tools.soak.samples import find_growth
+from tools.soak.samples import WORKERS, find_growth
 from tools.soak.viewers import Crowd
 
 FILES = 800  # open files that are not viewers
@@ -39,7 +39,7 @@ def main(minutes: float) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         try:
-            with started(folder, log, DATABASE_URL="", WORKERS="2") as target:
+            with started(folder, log, DATABASE_URL="", WORKERS=str(WORKERS)) as target:
                 print(f"{target.url}\n\n{HEAD}", flush=True)
                 run, account = uvloop.run(_run(target, folder, minutes))
             problems = run.problems + _end_left(folder)

@@ -12,6 +12,7 @@ from statistics import median
 import psutil
 import psycopg
 
+from settings import Settings
 from tools.soak.faults import PROGRAM, Target
 from tools.soak.ledger import Ledger
 from tools.soak.probe import read_tasks
@@ -22,6 +23,8 @@ CONNECT_SECONDS = 2.0  # for the count of connections; while PostgreSQL is away 
 WARM_SECONDS = 120.0  # of a worker, in which caches and threads come
 MIN_LIFE_SECONDS = 300.0  # of a worker, after these, to judge its memory
 MB = 1e6
+WORKERS = 2
+CONNECTIONS = WORKERS * (Settings().pool_size + 1)  # at most: the pools, and one each to listen
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,12 @@ class Sample:
     @property
     def other_descriptors(self) -> int:
         """The descriptors that are not those of viewers."""
-        return self.usage.descriptors - self.viewers
+        return max(0, self.usage.descriptors - self.viewers)  # a killed worker's viewers do not know yet
+
+    @property
+    def excess_connections(self) -> int | None:
+        """The connections that are more than the pools and the listeners may have."""
+        return self.connections and max(0, self.connections - CONNECTIONS)
 
 
 async def take_samples(
@@ -117,14 +125,14 @@ class Growth:
 
 
 # For each figure, the growth that is noise: a share of it, and a number. The people themselves need
-# 1 MB a thousand, at most.
+# 1 MB a thousand, at most. The pools hold more or fewer connections, and PostgreSQL 2 MB for each.
 FIGURES: dict[str, tuple[Callable[[Sample], float | None], float, float]] = {
     "memory of Roster, MB": (lambda sample: sample.usage.roster_memory, 0.1, 10),
-    "memory of PostgreSQL, MB": (lambda sample: sample.usage.postgres_memory, 0.1, 10),
+    "memory of PostgreSQL, MB": (lambda sample: sample.usage.postgres_memory, 0.1, 20),
     "descriptors beside the viewers'": (lambda sample: sample.other_descriptors, 0.1, 10),
     "threads": (lambda sample: sample.usage.threads, 0.1, 4),
     "tasks": (lambda sample: sample.usage.tasks, 0.1, 20),
-    "connections to PostgreSQL": (lambda sample: sample.connections, 0.1, 2),
+    "connections to PostgreSQL that no pool has": (lambda sample: sample.excess_connections, 0, 0),
 }
 
 

@@ -1,6 +1,7 @@
 """The viewers: open pages that come, follow the list and go.
 
-A few of them, the watchers, stay and note each name that they are shown.
+A few of them, the watchers, note each name that they are shown. They come and go too: else all of
+them would soon be with the oldest worker.
 """
 
 import asyncio
@@ -105,7 +106,7 @@ class Crowd:
         try:
             transport.write(self._request.encode())
             with suppress(TimeoutError):
-                async with asyncio.timeout(_random.uniform(0, STAY_SECONDS) if seen is None else None):
+                async with asyncio.timeout(_random.uniform(0, STAY_SECONDS)):
                     await page.is_lost.wait()
         finally:
             page.is_leaving = True
