@@ -20,7 +20,7 @@ CHECK_SECONDS = 8.0  # without a change, after which one is asked for: a dead pe
 NOTIFICATION_SECONDS = 2.0  # in which a notification arrives
 FALLBACK_SECONDS = 1.0  # for a pooled connection, after the listener's has failed
 RECONNECT_SECONDS = 0.1  # the first pause; each further one is twice as long, with jitter
-MAX_RECONNECT_SECONDS = 5.0
+MAX_RECONNECT_SECONDS = 1.0  # people register again at once, and look at the list
 ABORT_SECONDS = 0.1  # for an aborted query to end
 
 logger = logging.getLogger(__name__)

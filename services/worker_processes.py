@@ -102,10 +102,11 @@ class Worker:
         self._checked_at = now
         with suppress(OSError):  # nothing to read, or the channel of a replaced worker
             while self._channel.recv(4096):
-                self.is_ready, self._silent_seconds = True, 0
+                self.is_ready, self._silent_seconds = True, 0.0
         if self._silent_seconds > (SILENCE_SECONDS if self.is_ready else START_SECONDS):
             logger.error("A worker process gave no sign of life and is killed")
             self._process.kill()
+            self._silent_seconds = float("-inf")  # it may take a moment to end
         return self._process.poll() is None
 
     async def wait_until_ready(self) -> bool:

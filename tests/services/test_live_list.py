@@ -332,7 +332,7 @@ async def test_pauses_between_connections_double_up_to_a_maximum(
     replace_sleep(monkeypatch, sleep)
     async with LiveList(database, f"host={tmp_path} dbname=x").run():
         await wait_until(lambda: len(pauses) >= 9)
-    expected = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5)
+    expected = (0.1, 0.2, 0.4, 0.8, 1, 1, 1, 1, 1)
     assert pauses[:9] == pytest.approx([share * pause for pause in expected])
 
 
