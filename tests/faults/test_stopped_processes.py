@@ -69,7 +69,10 @@ def waiting_backends(psql: psycopg.Connection) -> list[int]:
 
 def a_backend(psql: psycopg.Connection) -> psutil.Process:
     found = psql.execute(
-        "SELECT pid FROM pg_stat_activity WHERE query LIKE '%INSERT INTO users%' AND pid <> pg_backend_pid()"
+        """
+        SELECT pid FROM pg_stat_activity
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND query NOT LIKE 'LISTEN%'
+        """
     ).fetchone()
     assert found
     return psutil.Process(found[0])
