@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import gc
+import logging
 import os
 import re
 import resource
@@ -47,6 +48,8 @@ SEND_BUFFER_BYTES = 128 * 1024
 USER_TIMEOUT_SECONDS = 60
 TCP_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 
+logger = logging.getLogger(__name__)
+
 
 class StartError(Exception):
     """Roster cannot start; the text says why in one line."""
@@ -70,7 +73,10 @@ def main(worker: str | None) -> None:
             with _open_listener(settings) as listener:
                 runner.run(_run(settings, listener))
     except (BadSettingError, StartError, CertificateError, WorkerError, EmbeddedPostgresError) as error:
-        click.echo(f"Roster cannot start: {error}", err=True)
+        if worker:
+            logger.error("A worker process cannot start: %s", error)  # noqa: TRY400 (the line says all)
+        else:
+            click.echo(f"Roster cannot start: {error}", err=True)
         sys.exit(1)
     except (asyncio.CancelledError, KeyboardInterrupt):
         pass  # a signal came while it was starting

@@ -114,6 +114,7 @@ def _check_names(names: Collection[str], env_file: Mapping[str, str], environ: M
     for source, where in (env_file, " in .env"), (environ, ""):
         for name in [name for name in source if name not in names]:
             similar = get_close_matches(name.upper(), names, 1, SIMILARITY)
+            similar += [known for known in names if sorted(known) == sorted(name.upper())]  # letters swapped
             if similar or source is env_file:
                 allowed = f"write {similar[0]}" if similar else "see .env.example for those that exist"
                 raise BadSettingError(f"{name!r}{where} is not the name of a setting: {allowed}")
@@ -136,8 +137,12 @@ def _read_env_file() -> dict[str, str]:
         ) from None
     except UnicodeDecodeError:
         raise BadSettingError(".env is not allowed to hold anything but UTF-8 text") from None
+    seen = set()
     for binding in parse_stream(StringIO(text)):
-        if binding.error:
+        if binding.key in seen:
+            raise BadSettingError(f"{binding.key} stands twice in .env: leave one line out")
+        seen |= {binding.key} - {None}
+        if binding.error or (binding.key and binding.value is None):
             text, line = binding.original  # the text is not shown, it may be a password
             line += text[: -len(text.lstrip())].count("\n")
             raise BadSettingError(

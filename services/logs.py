@@ -31,7 +31,7 @@ def set_up_output() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.captureWarnings(capture=True)
     # Each connection of the pool would report each attempt: two lines a second, for as long as it takes.
-    logging.getLogger("psycopg.pool").addFilter(lambda record: _is_due(record.name))
+    logging.getLogger("psycopg.pool").addFilter(lambda record: is_due(record.name))
 
 
 class _Formatter(logging.Formatter):
@@ -53,7 +53,7 @@ def _escape(text: str) -> str:
     return CONTROL_CHARACTERS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
-def _is_due(cause: str) -> bool:
+def is_due(cause: str) -> bool:
     """Return whether a cause may have a line again."""
     now = time.monotonic()
     if now < _quiet_until.get(cause, 0):
@@ -69,7 +69,7 @@ def log_unavailable(error: Exception) -> None:
     """
     cause = type(error).__name__
     _left_out[cause] += 1
-    if not _is_due(cause):
+    if not is_due(cause):
         return
     more = _left_out.pop(cause) - 1
     left_out = f"{more} more since the last such line" if more else ""

@@ -453,6 +453,19 @@ def test_it_opens_as_many_files_as_the_system_allows(serve: StartServer, databas
     assert psutil.Process(roster.process.pid).rlimit(psutil.RLIMIT_NOFILE) == (hard, hard)
 
 
+def test_without_a_free_file_it_says_so_and_serves_again_later(serve: StartServer, database_url: str) -> None:
+    tuning = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))"
+    roster = serve(tuning=tuning, DATABASE_URL=database_url)
+    address = "127.0.0.1", int(roster.url.rpartition(":")[2])
+    clients = [socket.create_connection(address) for _ in range(80)]
+    assert roster.process.stderr
+    assert "ERROR web.http_server: No connection can be accepted" in roster.process.stderr.readline()
+    for client in clients:
+        client.close()
+    assert httpx.get(f"{roster.url}/healthz", timeout=60).status_code == 200
+    assert roster.stop() == 0
+
+
 async def test_two_that_start_at_once_on_one_database_both_come_up(
     empty_database_url: str, tmp_path: Path
 ) -> None:

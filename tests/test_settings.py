@@ -198,13 +198,26 @@ def test_an_env_file_that_cannot_be_read_is_refused(env_file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["POOL SIZE=3", "POOL_SIZE 3", "POOL_SIZE: 3", "=3", 'DATABASE_URL="host=db password=s3cret']
+    "line",
+    [
+        "POOL SIZE=3",
+        "POOL_SIZE 3",
+        "POOL_SIZE: 3",
+        "POOL_SIZE",
+        "=3",
+        'DATABASE_URL="host=db password=s3cret',
+    ],
 )
 def test_an_env_file_that_is_malformed_is_refused_without_what_may_be_a_password(
     env_file: Path, line: str
 ) -> None:
     env_file.write_text(f"# a comment\n\n{line}\nBIND=127.0.0.1:1\n")
     assert refusal() == ".env is malformed in line 3: write NAME=value, and close every quote"
+
+
+def test_a_name_that_stands_twice_in_the_env_file_is_refused(env_file: Path) -> None:
+    env_file.write_text("POOL_SIZE=3\nBIND=127.0.0.1:1\nPOOL_SIZE=4\n")
+    assert refusal() == "POOL_SIZE stands twice in .env: leave one line out"
 
 
 def test_an_env_file_may_be_written_as_a_shell_or_windows_does(env_file: Path) -> None:
@@ -217,6 +230,7 @@ def test_an_env_file_may_be_written_as_a_shell_or_windows_does(env_file: Path) -
     [
         ("DATABSE_URL", "write DATABASE_URL"),
         ("pool_size", "write POOL_SIZE"),
+        ("WORKRES", "write WORKERS"),
         ("COLOUR", "see .env.example for those that exist"),
     ],
 )
@@ -262,7 +276,7 @@ def test_a_folder_is_relative_to_the_project_wherever_a_command_is_called(
 
 
 def test_the_environment_wins_over_the_env_file(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    env_file.write_text("POOL_SIZE=2\nPASSWORD_MIN_LENGTH=9\nMAX_VIEWERS\n")
+    env_file.write_text("POOL_SIZE=2\nPASSWORD_MIN_LENGTH=9\nMAX_VIEWERS=\n")
     monkeypatch.setenv("POOL_SIZE", "5")
     found = read_settings()
     assert (found.pool_size, found.password_min_length) == (5, 9)

@@ -23,6 +23,7 @@ from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
 from werkzeug.datastructures import Headers
 
 from services.address_counter import AddressCounter
+from services.logs import is_due
 from web.client_address import parse_client_address
 from web.http_protocols import HTTP1Protocol, HTTP2Protocol
 
@@ -38,6 +39,8 @@ CONNECTIONS_PER_ADDRESS = 5000
 ACCEPTS_AT_ONCE = 100  # before other work gets its turn
 ACCEPT_PAUSE = 0.1  # seconds, when the system has no more files for us
 READ_BYTES = 16 * 1024
+
+logger = logging.getLogger(__name__)
 
 
 def _new_config() -> Config:
@@ -101,7 +104,9 @@ class HTTPServer:
                 client, peer = self._listener.accept()
             except BlockingIOError:
                 return
-            except OSError:  # no more files: those who wait must not keep us busy
+            except OSError as error:  # no more files: those who wait must not keep us busy
+                if is_due("accept"):
+                    logger.error("No connection can be accepted: %s", error)  # noqa: TRY400 (the line says all)
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(self._listener)
                 loop.call_later(ACCEPT_PAUSE, self._resume_accepting)
