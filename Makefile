@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN = .venv/bin
+EXAMPLES ?= 100000
 PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
@@ -28,6 +29,7 @@ bench: .venv/.browser  ## measure, and write benchmarks/RESULTS.md; some parts a
 
 soak: .venv/.dev  ## run under load for 30 minutes, with a fault a minute; draw docs/soak.svg. Shorter: MINUTES=3
 	@$(BIN)/python -m tools.soak $(MINUTES)
+	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q --timeout=0 tests/faults/test_hostile_input.py
 
 screenshots: .venv/.browser  ## take the pictures of the README
 	$(BIN)/python -m tools.screenshots
