@@ -141,6 +141,12 @@ async def app(database_url: str, compiled_templates: FileSystemBytecodeCache) ->
 
 
 @pytest.fixture
+def live_app(database_url: str) -> Quart:
+    """The application with its rate limits, which does not run yet."""
+    return create_app(Settings(database_url=database_url))
+
+
+@pytest.fixture
 def client(app: Quart) -> httpx.AsyncClient:
     """A browser without HTMX."""
     return http_client(app)

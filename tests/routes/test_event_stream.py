@@ -31,11 +31,6 @@ from web.i18n import Locale
 from web.request_context import get_services
 
 
-@pytest.fixture
-def live_app(database_url: str) -> Quart:
-    return create_app(Settings(database_url=database_url))
-
-
 @pytest_asyncio.fixture
 async def url(live_app: Quart) -> AsyncIterator[str]:
     """The URL of a Roster in this process, reached over real connections."""

@@ -7,18 +7,11 @@ import pytest
 import pytest_asyncio
 from quart import Quart
 
-from app import create_app
-from settings import Settings
 from tests.helpers import StartServer, exchange, serving, viewing, wait_until
 from web.http_server import HTTPServer
 from web.request_context import get_services
 
 REQUEST = b"GET /nowhere HTTP/1.1\r\nHost: roster\r\n\r\n"
-
-
-@pytest.fixture
-def live_app(database_url: str) -> Quart:
-    return create_app(Settings(database_url=database_url))
 
 
 @pytest_asyncio.fixture
