@@ -1,12 +1,17 @@
 """How much each client address has open."""
 
+import mmap
+import os
 import secrets
+import tempfile
 from collections.abc import Iterator, MutableSequence
 from contextlib import contextmanager
 from hashlib import blake2b
+from typing import cast
 
 BUCKETS = 4096  # of addresses: those of one bucket are counted together
 COUNTS_PER_PROCESS = 1 + BUCKETS  # the total comes first
+COUNT_BYTES = 4
 
 
 class AddressCounter:
@@ -47,3 +52,19 @@ class AddressCounter:
     def _bucket(self, address: str) -> int:
         digest = blake2b(address.encode(), digest_size=4, key=self._key).digest()
         return 1 + int.from_bytes(digest) % BUCKETS
+
+
+def create_counts(length: int) -> int:
+    """Return a new file that holds so many zeros."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("roster")
+    else:  # macOS
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.truncate(descriptor, length * COUNT_BYTES)
+    return descriptor
+
+
+def map_counts(descriptor: int) -> MutableSequence[int]:
+    """Return the numbers in a file; its processes share them."""
+    return cast("MutableSequence[int]", memoryview(mmap.mmap(descriptor, 0)).cast("i"))

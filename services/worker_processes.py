@@ -6,21 +6,18 @@ shares nothing else with its parent, and a rolling restart runs the newest code.
 
 import asyncio
 import logging
-import mmap
-import os
 import secrets
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from array import array
-from collections.abc import Awaitable, Callable, MutableSequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-from services.address_counter import COUNTS_PER_PROCESS, AddressCounter
+from services.address_counter import COUNTS_PER_PROCESS, AddressCounter, create_counts, map_counts
 
 POLL_SECONDS = 0.05
 START_SECONDS = 60.0  # for a worker to serve
@@ -31,29 +28,12 @@ REPLACE_SECONDS = 0.1  # the shortest pause
 MAX_REPLACE_SECONDS = 30.0
 RESTART_SECONDS = 30.0  # for responses in progress, at a rolling restart
 SIGN_OF_LIFE_SECONDS = 1.0
-COUNT_BYTES = 4
 
 logger = logging.getLogger(__name__)
 
 
 class WorkerError(Exception):
     """A worker cannot start; the text says so in one line."""
-
-
-def create_counts(length: int) -> int:
-    """Return a new file that holds so many zeros."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("roster")
-    else:  # macOS
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
-    os.truncate(descriptor, length * COUNT_BYTES)
-    return descriptor
-
-
-def map_counts(descriptor: int) -> MutableSequence[int]:
-    """Return the numbers in a file; its processes share them."""
-    return cast("MutableSequence[int]", memoryview(mmap.mmap(descriptor, 0)).cast("i"))
 
 
 class WorkerArguments(NamedTuple):
