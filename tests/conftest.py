@@ -140,6 +140,15 @@ async def app(database_url: str, compiled_templates: FileSystemBytecodeCache) ->
         yield app
 
 
+@pytest_asyncio.fixture
+async def proxied_app(database_url: str, compiled_templates: FileSystemBytecodeCache) -> AsyncIterator[Quart]:
+    """The application with rate limits, behind a proxy, whose headers it reads."""
+    app = create_app(Settings(database_url=database_url, trusted_proxy_hops=1))
+    app.jinja_env.bytecode_cache = compiled_templates
+    async with app.test_app():
+        yield app
+
+
 @pytest.fixture
 def live_app(database_url: str) -> Quart:
     """The application with its rate limits, which does not run yet."""

@@ -6,7 +6,6 @@ EXAMPLES=100000 tries more of them.
 import logging
 import os
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
@@ -15,14 +14,11 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
-from jinja2 import FileSystemBytecodeCache
 from quart import Quart
 
-from app import create_app
 from queries.sessions import insert_session
 from queries.users import insert_user, select_account
 from services.tokens import hash_token, new_token
-from settings import Settings
 from tests.helpers import FORM_HEADERS, PASSWORD, http_client
 from web.request_context import get_services
 
@@ -87,13 +83,9 @@ def requests(draw: DrawFn) -> dict[str, Any]:
     }
 
 
-@pytest_asyncio.fixture
-async def app(database_url: str, compiled_templates: FileSystemBytecodeCache) -> AsyncIterator[Quart]:
-    """The application behind a proxy, whose headers it reads."""
-    app = create_app(Settings(database_url=database_url, trusted_proxy_hops=1))
-    app.jinja_env.bytecode_cache = compiled_templates
-    async with app.test_app():
-        yield app
+@pytest.fixture
+def app(proxied_app: Quart) -> Quart:
+    return proxied_app
 
 
 @pytest_asyncio.fixture

@@ -1,17 +1,14 @@
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import httpx
 import psycopg
 import pytest
 import pytest_asyncio
-from jinja2 import FileSystemBytecodeCache
 from quart import Quart
 
-from app import create_app
 from services.passwords import PasswordHasher
-from settings import Settings
 from tests.helpers import OTHER_PASSWORD, PASSWORD, http_client, parse_html, register, sign_in, text_of
 
 ADDRESS = "192.0.2.1"
@@ -19,13 +16,9 @@ SIGN_IN_LIMITS = [(f"sign-in {ADDRESS} zoe", 60), (f"sign-ins {ADDRESS}", 60), (
 ACCOUNT_LIMIT = f"account {ADDRESS}", 60
 
 
-@pytest_asyncio.fixture
-async def app(database_url: str, compiled_templates: FileSystemBytecodeCache) -> AsyncIterator[Quart]:
-    """The application with rate limits, behind a proxy."""
-    app = create_app(Settings(database_url=database_url, trusted_proxy_hops=1))
-    app.jinja_env.bytecode_cache = compiled_templates
-    async with app.test_app():
-        yield app
+@pytest.fixture
+def app(proxied_app: Quart) -> Quart:
+    return proxied_app
 
 
 @pytest_asyncio.fixture

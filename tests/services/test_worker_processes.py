@@ -14,7 +14,7 @@ import psutil
 import psycopg
 import pytest
 
-from services.worker_processes import POLL_SECONDS, SILENCE_SECONDS, Worker
+from services.worker_processes import POLL_SECONDS, SILENCE_SECONDS, START_SECONDS, Worker
 from tests.helpers import (
     FORM,
     Server,
@@ -113,8 +113,9 @@ async def test_a_worker_that_hangs_is_replaced(serve: StartServer, database_url:
     assert roster.stderr().count("gave no sign of life") == 1
 
 
-def test_after_a_pause_of_the_whole_program_a_worker_is_not_taken_for_silent(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("is_ready", "limit"), [(True, SILENCE_SECONDS), (False, START_SECONDS)])
+def test_a_silent_worker_is_killed_once_and_not_for_a_pause_of_the_whole_program(
+    monkeypatch: pytest.MonkeyPatch, *, is_ready: bool, limit: float
 ) -> None:
     now = 0.0
     monkeypatch.setattr("services.worker_processes.time.monotonic", lambda: now)
@@ -123,15 +124,16 @@ def test_after_a_pause_of_the_whole_program_a_worker_is_not_taken_for_silent(
     channel.settimeout(0)
     with channel, theirs:
         worker = Worker(process, channel, 0)
-        theirs.send(b".")
+        if is_ready:
+            theirs.send(b".")
         assert worker.is_running()
-        now += 10 * SILENCE_SECONDS
+        now += 10 * limit
         assert worker.is_running()
         process.kill.assert_not_called()
-        for _ in range(ceil(SILENCE_SECONDS / POLL_SECONDS)):
+        for _ in range(2 * ceil(limit / POLL_SECONDS)):
             now += POLL_SECONDS
             worker.is_running()
-        assert process.kill.called
+        process.kill.assert_called_once_with()
 
 
 async def test_sighup_replaces_every_worker_and_no_request_fails(
