@@ -54,6 +54,11 @@ async def deny_connections(psql: psycopg.Connection, server_url: str) -> AsyncIt
         operator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
 
+def own_records(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return what the live list logged. The pool, which ends other tests' connections, logs as well."""
+    return [record for record in caplog.records if record.name == "services.live_list"]
+
+
 async def next_snapshot(live_list: LiveList, sent: Snapshot | None = None) -> Snapshot:
     """Return the next snapshot; it must come."""
     async with asyncio.timeout(SECONDS):
@@ -308,7 +313,7 @@ async def test_a_listener_of_another_database_is_not_live_but_the_list_is_shown(
         add_users(psql, 1)
         snapshot = await next_snapshot(live_list, snapshot)
         assert (snapshot.is_live, snapshot.user_page.total) == (False, 1)
-    [record] = [record for record in caplog.records if record.name == "services.live_list"]
+    [record] = own_records(caplog)
     assert record.message.startswith("The list is not live: no notification arrives. LISTEN_DATABASE_URL")
     assert not record.exc_info
 
@@ -388,7 +393,7 @@ async def test_each_outage_is_logged_once(
     async with live_list.run():
         for outage in (1, 2):
             await fail_and_recover()
-            records = [record for record in caplog.records if record.name == "services.live_list"]
+            records = own_records(caplog)
             said = ["The list is not live:", "The list is live agai"]
             assert [record.message[:21] for record in records] == said * outage
             assert not any(record.exc_info for record in records)
@@ -399,8 +404,8 @@ async def test_a_listener_that_never_connects_is_logged(
 ) -> None:
     monkeypatch.setattr("services.live_list.WAIT_SECONDS", 0.01)
     async with LiveList(database, f"host={tmp_path} dbname=x").run():
-        await wait_until(lambda: bool(caplog.records))
-    [record] = caplog.records
+        await wait_until(lambda: bool(own_records(caplog)))
+    [record] = own_records(caplog)
     assert "The list is not live" in record.message
     assert "\n" not in record.message
 
@@ -425,7 +430,7 @@ async def test_a_bug_is_logged_with_its_traceback_and_the_list_comes_back(
         first = await next_snapshot(live_list)
         add_users(psql, 1)
         assert (await next_snapshot(live_list, first)).event_id == "1"
-    lost, back = caplog.records
+    lost, back = own_records(caplog)
     assert lost.exc_info
     assert back.message == "The list is live again"
 
