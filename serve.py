@@ -5,7 +5,6 @@ import errno
 import gc
 import logging
 import os
-import re
 import resource
 import socket
 import ssl
@@ -202,9 +201,7 @@ def _announce(settings: Settings, own_url: str) -> None:
     click.echo(f"Roster: {own_url}")
     click.echo(f"Database: {display_url(settings.database_url)}")
     host, port = settings.bind
-    own_origin = re.sub(r"//(0\.0\.0\.0|\[::\]):", "//127.0.0.1:", own_url)
-    origin, is_local_only = share_origin(settings.public_origin or own_origin, (host, port))
-    if not is_local_only:
+    if origin := share_origin(settings.public_origin or own_url, (host, port)):
         click.echo(f"Others: {origin}")
         encoding = getattr(sys.stdout, "encoding", "ascii")  # None stands for a closed stdout
         click.echo(draw_text(origin, encoding), nl=False, color=True)

@@ -40,6 +40,14 @@ class UserPage:
         """Whether this page shows the newest people."""
         return not self.prefix and self.after is None
 
+    def place_of(self, user: User) -> int | None:
+        """Return a user's place among all: 1 registered first.
+
+        None if this is not the page of the newest people, or the user is not on it.
+        """
+        ids = [other.id for other in self.users]
+        return self.total - ids.index(user.id) if self.is_newest and user.id in ids else None
+
 
 class _Rows(NamedTuple):
     """Up to a page of users and one more, with their positions."""

@@ -26,25 +26,32 @@ class Account(User):
 
 
 @retryable_change
-async def insert_user(connection: Connection, username: str, username_key: str, password_hash: str) -> bool:
-    """Insert a user; return False if the key exists already.
+async def insert_user(
+    connection: Connection, username: str, username_key: str, password_hash: str
+) -> Account | None:
+    """Insert a user; return None if the key exists already.
 
     After a broken connection this runs again, although the first insert may have committed. The
     salt of a hash is random, so a conflict with the same hash means that it had.
     """
-    inserted = await connection.execute(
-        """
-        INSERT INTO users (username, username_key, password_hash) VALUES (%s, %s, %s)
-        ON CONFLICT (username_key) DO NOTHING
-        """,
-        [username, username_key, password_hash],
-    )
-    if not inserted.rowcount:
-        inserted = await connection.execute(
-            "SELECT FROM users WHERE username_key = %s AND password_hash = %s",
-            [username_key, password_hash],
+    async with connection.cursor(row_factory=class_row(Account)) as cursor:
+        await cursor.execute(
+            """
+            INSERT INTO users (username, username_key, password_hash) VALUES (%s, %s, %s)
+            ON CONFLICT (username_key) DO NOTHING
+            RETURNING id, username, registered_at, username_key, password_hash
+            """,
+            [username, username_key, password_hash],
         )
-    return bool(inserted.rowcount)
+        if not cursor.rowcount:
+            await cursor.execute(
+                """
+                SELECT id, username, registered_at, username_key, password_hash
+                FROM users WHERE username_key = %s AND password_hash = %s
+                """,
+                [username_key, password_hash],
+            )
+        return await cursor.fetchone()
 
 
 @retryable

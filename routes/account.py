@@ -21,7 +21,7 @@ from web.error_responses import message_target
 from web.forms import read_form, submitted
 from web.rate_limits import ACCOUNT, check_rate_limit
 from web.request_context import is_htmx, services
-from web.responses import render, render_fragment_or_page, render_list_update
+from web.responses import read_snapshot, render, render_fragment_or_page, render_list_update
 from web.urls import build_url, see_other
 
 MESSAGE_TARGET = "#account-message"
@@ -100,7 +100,7 @@ async def delete_account() -> Response:
     await users.delete_user(services().database, account)
     delete_cookie(SESSION)
     delete_cookie(DEVICE)
-    return await render_success("deleted", list_update=await render_list_update())
+    return await render_success("deleted", list_update=await render_list_update(await read_snapshot()))
 
 
 @bp.errorhandler(ValidationError)

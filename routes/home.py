@@ -5,8 +5,9 @@ from quart import Blueprint, Response
 
 from db import pool_timeout
 from queries import users
+from queries.users import User
 from services.live_list import Snapshot
-from services.share_origin import share_origin
+from services.share_origin import is_loopback, share_origin
 from services.usernames import username_key
 from web.client_address import client_address
 from web.compression import compressed_response
@@ -38,27 +39,26 @@ async def index() -> Response:
         with pool_timeout(FALLBACK_SECONDS if snapshot else None):
             account = await current_account()
             user_page = await read_user_page()
-            registered_username = await find_username(registered)
+            registered_user = await find_user(registered)
     except psycopg.OperationalError:
         if not snapshot:
             raise
-        names = {user.username for user in snapshot.user_page.users}
+        listed = {user.username: user for user in snapshot.user_page.users}
         return await render(
             "home.html",
             user_page=snapshot.user_page,
             is_live=False,
             away_since=live_list.read_at,
             account_is_unknown=is_signed_in,
-            registered=registered if registered in names else None,
+            registered=listed.get(registered),
             flashed=pop_flash(),
         )
     return await render(
         "home.html",
         user_page=user_page,
         account=account,
-        registered=registered_username,
-        sign_in_username=registered_username,
-        open_sign_in=bool(registered_username),
+        registered=registered_user,
+        place=user_page.place_of(registered_user) if registered_user else None,
         flashed=pop_flash(),
     )
 
@@ -80,16 +80,16 @@ async def show_users() -> Response:
 async def share() -> Response:
     """Show the address for others, and its QR code."""
     bind = services().settings.bind
-    origin, is_local_only = share_origin(own_origin(), bind)
+    origin = share_origin(own_origin(), bind)
     # The limit is for those who make up hosts. While the database is away nothing can be counted.
-    if origin not in services().qr_codes and services().live_list.is_live:
+    if origin and origin not in services().qr_codes and services().live_list.is_live:
         await check_rate_limit(DRAW_QR_CODE, client_address())
     return await render(
         "_share_qr_code.html" if is_htmx() else "share_page.html",
         origin=origin,
-        is_local_only=is_local_only,
+        qr_code=await services().qr_codes.draw(origin) if origin else "",
+        is_bound_to_loopback=is_loopback(bind[0]),
         port=bind[1],
-        qr_code=await services().qr_codes.draw(origin),
     )
 
 
@@ -99,7 +99,6 @@ async def render_snapshot(snapshot: Snapshot) -> Response:
     return compressed_response(rendered.compressed_page, "text/html; charset=utf-8", "no-cache")
 
 
-async def find_username(text: str) -> str | None:
-    """Return the name as it is registered, None if it is not."""
-    account = await users.select_account(services().database, username_key(text)) if text else None
-    return account.username if account else None
+async def find_user(username: str) -> User | None:
+    """Return the user of that name, None without one."""
+    return await users.select_account(services().database, username_key(username)) if username else None

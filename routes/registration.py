@@ -6,13 +6,14 @@ from queries import users
 from services.usernames import Username, parse_username
 from services.validation import ValidationError
 from web.client_address import client_address
+from web.credentials import begin_session
 from web.current_account import current_account
 from web.error_responses import message_target
 from web.forms import read_form, read_query, submitted
 from web.i18n import gettext_noop
 from web.rate_limits import CHECK_USERNAME, REGISTER, check_rate_limit
 from web.request_context import is_htmx, services
-from web.responses import render, render_fragment_or_page, render_list_update
+from web.responses import read_snapshot, render, render_fragment_or_page, render_list_update
 from web.urls import build_url, see_other
 
 bp = Blueprint("registration", __name__)
@@ -37,17 +38,20 @@ async def register() -> Response:
     username = parse_username(name)
     password_hash = await services().password_hasher.hash_validated(password, username)
     account = await current_account()  # before the insert: after it nothing may fail
-    if not await users.insert_user(services().database, username.shown, username.key, password_hash):
+    user = await users.insert_user(services().database, username.shown, username.key, password_hash)
+    if user is None:
         raise UsernameTakenError(username)
-    list_update = await render_list_update()  # also without HTMX: the next page shows the user
+    snapshot = await read_snapshot()  # also without HTMX: the next page shows the user
+    if account is None and await begin_session(user):
+        account = user
     if not is_htmx():
-        return see_other(build_url("/", registered=username.shown))
+        return see_other(build_url("/", registered=user.username))
     return await render(
         "_register_response.html",
         account=account,
-        registered=username.shown,
-        sign_in_username=username.shown,
-        list_update=list_update,
+        registered=user,
+        place=snapshot.user_page.place_of(user) if snapshot else None,
+        list_update=await render_list_update(snapshot),
     )
 
 

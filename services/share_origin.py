@@ -5,18 +5,19 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 
-def share_origin(own_origin: str, bind: tuple[str, int]) -> tuple[str, bool]:
-    """Return the origin to share, and whether it is local only.
+def share_origin(own_origin: str, bind: tuple[str, int]) -> str | None:
+    """Return the origin to share, None if only this computer can open the page.
 
     Whoever opens http://127.0.0.1:8000 on the computer that serves it is given its address in the
     local network, if it is open to that.
     """
     url = urlsplit(own_origin)
-    if not _is_loopback(url.hostname or ""):
-        return own_origin, False
-    if _is_loopback(bind[0]) or not (lan := lan_address()):
-        return own_origin, True
-    return f"{url.scheme}://{lan}:{bind[1]}", False
+    host = url.hostname or ""
+    if not (is_loopback(host) or host in ("0.0.0.0", "::")):  # noqa: S104 (nothing is bound to it)
+        return own_origin
+    if is_loopback(bind[0]) or not (lan := lan_address()):
+        return None
+    return f"{url.scheme}://{lan}:{bind[1]}"
 
 
 def lan_address() -> str:
@@ -29,7 +30,8 @@ def lan_address() -> str:
         return str(probe.getsockname()[0])
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this computer, and no other can reach it."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

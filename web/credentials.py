@@ -1,13 +1,19 @@
 """Verifying passwords, at sign-in and of the account."""
 
+from contextlib import suppress
 from typing import TypeAlias
 
+import psycopg
+
+from db import pool_timeout
 from queries.devices import insert_device, is_known_device
+from queries.sessions import insert_session
 from queries.users import Account, select_account, update_password_hash
+from services.live_list import WAIT_SECONDS
 from services.tokens import hash_token, new_token
 from services.validation import ValidationError
 from web.client_address import client_address
-from web.cookies import DEVICE, SESSION, read_cookie, set_device_cookie
+from web.cookies import DEVICE, SESSION, read_cookie, set_device_cookie, set_session_cookie
 from web.current_account import current_account
 from web.i18n import gettext_noop
 from web.rate_limits import (
@@ -87,6 +93,26 @@ async def _verify(password: str, account: Account | None, attempt: Attempt) -> b
     if account and is_right:
         await refund(*attempt)
     return is_right
+
+
+async def begin_session(account: Account) -> bool:
+    """Sign in somebody who has just registered.
+
+    Return False if that cannot be done; the registration is done all the same.
+    """
+    token, old_token = new_token(), read_cookie(SESSION)
+    with pool_timeout(WAIT_SECONDS):
+        try:
+            if not await insert_session(
+                services().database, account, hash_token(token), hash_token(old_token)
+            ):
+                return False
+        except psycopg.Error:
+            return False
+        set_session_cookie(token)
+        with suppress(psycopg.Error):
+            await remember_device(account)
+    return True
 
 
 async def remember_device(account: Account) -> None:

@@ -1,5 +1,7 @@
 """Pages, fragments of them, and the list as it is now."""
 
+from contextlib import suppress
+
 import psycopg
 from markupsafe import Markup
 from quart import Quart, Response, render_template
@@ -24,7 +26,7 @@ OPTIONAL = (
     "error",
     "flashed",
     "list_update",
-    "open_sign_in",
+    "place",
     "registered",
     "sign_in_username",
     "typed_username",
@@ -67,17 +69,20 @@ async def read_user_page() -> UserPage:
     return await select_user_page(services().database, prefix=fold_prefix(q), before=before, after=after)
 
 
-async def render_list_update() -> Markup | None:
-    """Return the list update with the change that was just made.
+async def read_snapshot() -> Snapshot | None:
+    """Return a snapshot that has the change that was just made.
 
     That change is done, so an error of the database is none of the response: return None then.
     """
     live_list, database = services().live_list, services().database
-    try:
-        with pool_timeout(WAIT_SECONDS):
-            snapshot = await live_list.wait_for(await select_version(database))
-            if snapshot is None:
-                snapshot = Snapshot(await select_user_page(database), is_live=live_list.is_live)
-    except psycopg.Error:
+    with suppress(psycopg.Error), pool_timeout(WAIT_SECONDS):
+        snapshot = await live_list.wait_for(await select_version(database))
+        return snapshot or Snapshot(await select_user_page(database), is_live=live_list.is_live)
+    return None
+
+
+async def render_list_update(snapshot: Snapshot | None) -> Markup | None:
+    """Return what a snapshot changes on an open page."""
+    if snapshot is None:
         return None
     return (await services().snapshot_renderer.render(snapshot, get_locale())).list_update

@@ -59,11 +59,12 @@ class StaticFile:
 def init_app(app: Quart) -> None:
     """Serve `static/`.
 
-    In templates `static("favicon.svg")` is a URL, and `style` is the stylesheet.
+    In templates `static("favicon.svg")` is a URL, `style` is the stylesheet, and `icon` is the favicon.
     """
     app.jinja_env.globals.update(
         static=lambda name: load_static_files()[name].url,
         style=Markup(STYLE),  # noqa: S704 (ours, and in <style> nothing is escaped)
+        icon=Markup((SOURCE / "favicon.svg").read_text()),  # noqa: S704 (ours)
     )
     load_static_files()  # now, so that no visitor waits for it
     app.add_url_rule("/static/<stem>.<digest>.<suffix>", "static", _send_file)

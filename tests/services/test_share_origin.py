@@ -9,32 +9,33 @@ from services.share_origin import lan_address
 
 
 @pytest.mark.parametrize(
-    ("own", "bind", "shared", "is_local_only"),
+    ("own", "bind", "shared"),
     [
-        ("https://roster.example", "127.0.0.1", "https://roster.example", False),
-        ("http://192.0.2.7:8000", "0.0.0.0", "http://192.0.2.7:8000", False),
-        ("http://[2001:db8::7]:8000", "::", "http://[2001:db8::7]:8000", False),
-        ("http://127.0.0.1:8000", "127.0.0.1", "http://127.0.0.1:8000", True),
-        ("http://127.0.0.1:8000", "localhost", "http://127.0.0.1:8000", True),
-        ("http://localhost:8000", "::1", "http://localhost:8000", True),
-        ("http://[::1]:8000", "0.0.0.0", "http://192.0.2.7:9000", False),
-        ("http://localhost:8000", "0.0.0.0", "http://192.0.2.7:9000", False),
-        ("http://LOCALHOST:8000", "::", "http://192.0.2.7:9000", False),
-        ("https://127.0.0.1:8000", "0.0.0.0", "https://192.0.2.7:9000", False),
-        ("http://127.0.0.9:8000", "192.0.2.7", "http://192.0.2.7:9000", False),
+        ("https://roster.example", "127.0.0.1", "https://roster.example"),
+        ("http://192.0.2.7:8000", "0.0.0.0", "http://192.0.2.7:8000"),
+        ("http://[2001:db8::7]:8000", "::", "http://[2001:db8::7]:8000"),
+        ("http://127.0.0.1:8000", "127.0.0.1", None),
+        ("http://127.0.0.1:8000", "localhost", None),
+        ("http://localhost:8000", "::1", None),
+        ("http://[::1]:8000", "0.0.0.0", "http://192.0.2.7:9000"),
+        ("http://localhost:8000", "0.0.0.0", "http://192.0.2.7:9000"),
+        ("http://LOCALHOST:8000", "::", "http://192.0.2.7:9000"),
+        ("https://127.0.0.1:8000", "0.0.0.0", "https://192.0.2.7:9000"),
+        ("http://0.0.0.0:8000", "0.0.0.0", "http://192.0.2.7:9000"),
+        ("http://[::]:8000", "::", "http://192.0.2.7:9000"),
+        ("http://127.0.0.9:8000", "192.0.2.7", "http://192.0.2.7:9000"),
     ],
 )
 def test_the_address_to_share_is_one_that_others_can_open(
-    monkeypatch: pytest.MonkeyPatch, own: str, bind: str, shared: str, *, is_local_only: bool
+    monkeypatch: pytest.MonkeyPatch, own: str, bind: str, shared: str | None
 ) -> None:
     monkeypatch.setattr(share_origin, "lan_address", lambda: "192.0.2.7")
-    assert share_origin.share_origin(own, (bind, 9000)) == (shared, is_local_only)
+    assert share_origin.share_origin(own, (bind, 9000)) == shared
 
 
 def test_without_a_network_the_address_is_only_for_this_computer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(share_origin, "lan_address", lambda: "")
-    found = share_origin.share_origin("http://127.0.0.1:8000", ("0.0.0.0", 8000))
-    assert found == ("http://127.0.0.1:8000", True)
+    assert share_origin.share_origin("http://127.0.0.1:8000", ("0.0.0.0", 8000)) is None
 
 
 def test_the_address_in_the_network_is_a_number_or_empty_without_one(
