@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 
+from babel import Locale as BabelLocale
 from babel.dates import format_skeleton
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -21,6 +22,7 @@ from web.forms import read_query
 
 TRANSLATIONS = Path(__file__).parent.parent / "translations"
 LANGUAGE_TAGS = {"en": "en", "zh": "zh-Hans"}  # as HTML writes them (BCP 47)
+ENGLISH_ORDINALS = {"one": "st", "two": "nd", "few": "rd", "other": "th"}  # by CLDR's plural category
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def init_app(app: Quart) -> None:
     app.jinja_env.globals.update(
         get_locale=get_locale,
         format_number=format_number,
+        format_ordinal=format_ordinal,
         format_datetime=format_datetime,
         language_tags=LANGUAGE_TAGS,
     )
@@ -124,6 +127,17 @@ def format_messages(messages: Sequence[tuple[str, Mapping[str, object]]]) -> str
 def format_number(value: int) -> str:
     """Return a number as the current locale writes it."""
     return format_decimal(value, locale=get_locale().language)
+
+
+def format_ordinal(value: int) -> str:
+    """Return an ordinal number, as a sentence has it.
+
+    In English that is "1,001st"; in Chinese it is the number, and the sentence has 第 before it.
+    """
+    number = format_number(value)
+    if get_locale().language == "zh":
+        return number
+    return number + ENGLISH_ORDINALS[BabelLocale.parse("en").ordinal_form(value)]
 
 
 def format_datetime(time: datetime) -> str:

@@ -10,7 +10,7 @@ import pytest
 from babel.messages.pofile import read_po
 from bs4 import BeautifulSoup
 from bs4.element import PreformattedString, Tag
-from quart import Quart
+from quart import Quart, render_template_string
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
@@ -24,6 +24,7 @@ from web.i18n import (
     format_datetime,
     format_messages,
     format_number,
+    format_ordinal,
     get_locale,
     gettext,
     negotiate_locale,
@@ -163,6 +164,32 @@ def test_numbers_and_times_are_written_in_the_locale() -> None:
 def test_a_time_of_another_zone_is_written_in_utc() -> None:
     time = datetime(2026, 2, 3, 0, 5, tzinfo=timezone(timedelta(hours=2)))
     assert format_datetime(time) == "Feb 2, 2026 22:05 UTC"
+
+
+def test_an_ordinal_number_has_its_ending_in_english_and_none_in_chinese() -> None:
+    ordinals = {
+        0: "0th",
+        1: "1st",
+        2: "2nd",
+        3: "3rd",
+        4: "4th",
+        11: "11th",
+        12: "12th",
+        13: "13th",
+        21: "21st",
+        111: "111th",
+        112: "112th",
+        1001: "1,001st",
+        1_000_012: "1,000,012th",
+    }
+    assert {value: format_ordinal(value) for value in ordinals} == ordinals
+    with force_locale(CHINESE):
+        assert [format_ordinal(value) for value in (1, 2, 1001)] == ["1", "2", "1,001"]
+
+
+async def test_templates_can_write_ordinal_numbers(app: Quart) -> None:
+    async with app.app_context():
+        assert await render_template_string("{{ format_ordinal(22) }}") == "22nd"
 
 
 def test_messages_depend_on_the_locale_and_the_number() -> None:
