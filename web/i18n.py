@@ -140,15 +140,24 @@ def format_ordinal(value: int) -> str:
     return number + ENGLISH_ORDINALS[BabelLocale.parse("en").ordinal_form(value)]
 
 
+def present_year() -> int:
+    """Return the year that it is now in UTC."""
+    return datetime.now(UTC).year
+
+
 def format_datetime(time: datetime) -> str:
-    """Return a time in UTC as the current locale writes it."""
+    """Return a time in UTC as the current locale writes it.
+
+    It has no year if that is the present one.
+    """
     time = time.astimezone(UTC)  # PostgreSQL's own zone may be another
-    return f"{_format_date(time.date(), get_locale().language)} {time:%H:%M} UTC"
+    skeleton = "MMMd" if time.year == present_year() else "yMMMd"
+    return f"{_format_date(time.date(), skeleton, get_locale().language)} {time:%H:%M} UTC"
 
 
 @lru_cache(maxsize=100)
-def _format_date(day: date, language: str) -> str:
-    return format_skeleton("yMMMd", day, locale=language)
+def _format_date(day: date, skeleton: str, language: str) -> str:
+    return format_skeleton(skeleton, day, locale=language)
 
 
 def _load_translations(language: str) -> NullTranslations:
