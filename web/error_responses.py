@@ -83,6 +83,7 @@ async def handle_http_exception(error: HTTPException) -> Response:
     response = await render(
         "_error_message.html" if is_htmx() else "error_page.html",
         status,
+        error=error,
         message=message,
         target=getattr(view, "message_target", DEFAULT_TARGET),
     )
