@@ -13,12 +13,14 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
 import httpx
 import psutil
 import psycopg
+import pytest
 from bs4 import BeautifulSoup
 from psycopg.conninfo import make_conninfo
 from quart import Quart
@@ -113,6 +115,11 @@ def make_snapshot(version: int = 1, *names: str, away_since: datetime | None = N
     now = datetime.now(UTC)
     users = [User(number, name, now) for number, name in enumerate(names, 1)]
     return Snapshot(UserPage(version, len(users), users), not away_since, away_since)
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, now: datetime) -> None:
+    """Let it be another time for what is written in a locale."""
+    monkeypatch.setattr("web.i18n.datetime", SimpleNamespace(now=now.astimezone))
 
 
 def add_users(psql: psycopg.Connection, count: int, prefix: str = "user") -> None:

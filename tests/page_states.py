@@ -144,7 +144,7 @@ class Visitor:
 
     async def cause_errors(self) -> None:
         await self.get("/nowhere")
-        await self.get("/register")
+        await self._send("DELETE", "/", htmx=self._htmx)
         await self.post("/register", {"Sec-Fetch-Site": "cross-site"}, username="x")
         await self.post("/register", {"Content-Type": "text/plain"}, username="x")
         await self.post("/register", username="x" * 20_000)

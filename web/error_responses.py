@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from quart import Quart, Response, current_app, request
-from werkzeug.exceptions import HTTPException, ServiceUnavailable, TooManyRequests
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, ServiceUnavailable, TooManyRequests
 
 from db import OutcomeUnknownError
 from services.live_list import TooManyViewersError
@@ -14,6 +14,7 @@ from services.passwords import BusyError
 from web.i18n import gettext, gettext_noop, ngettext, ngettext_noop
 from web.request_context import is_htmx
 from web.responses import render
+from web.urls import build_url, see_other
 
 RETRY_SECONDS = 5
 DEFAULT_TARGET = "#notice"
@@ -43,6 +44,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 def init_app(app: Quart) -> None:
     """Answer every error with a sentence."""
     app.register_error_handler(HTTPException, handle_http_exception)
+    app.register_error_handler(MethodNotAllowed, _handle_method_not_allowed)
     for error in (
         BusyError,
         TooManyViewersError,
@@ -81,11 +83,23 @@ async def handle_http_exception(error: HTTPException) -> Response:
     response = await render(
         "_error_message.html" if is_htmx() else "error_page.html",
         status,
+        error=error,
         message=message,
         target=getattr(view, "message_target", DEFAULT_TARGET),
     )
     response.headers.update({name: value for name, value in headers.items() if name in KEPT_HEADERS})
     return response
+
+
+async def _handle_method_not_allowed(error: MethodNotAllowed) -> Response:
+    """Lead from the address of a form back to the page.
+
+    Without JavaScript it stands in the address bar after an error, where people press Enter.
+    """
+    is_form = "POST" in (error.valid_methods or ())
+    if is_form and request.method in {"GET", "HEAD"} and not is_htmx():
+        return see_other(build_url("/"))
+    return await handle_http_exception(error)
 
 
 class _OutcomeUnknown(ServiceUnavailable):

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 
+from babel import Locale as BabelLocale
 from babel.dates import format_skeleton
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -21,6 +22,7 @@ from web.forms import read_query
 
 TRANSLATIONS = Path(__file__).parent.parent / "translations"
 LANGUAGE_TAGS = {"en": "en", "zh": "zh-Hans"}  # as HTML writes them (BCP 47)
+ENGLISH_ORDINALS = {"one": "st", "two": "nd", "few": "rd", "other": "th"}  # by CLDR's plural category
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def init_app(app: Quart) -> None:
     app.jinja_env.globals.update(
         get_locale=get_locale,
         format_number=format_number,
+        format_ordinal=format_ordinal,
         format_datetime=format_datetime,
         language_tags=LANGUAGE_TAGS,
     )
@@ -126,15 +129,35 @@ def format_number(value: int) -> str:
     return format_decimal(value, locale=get_locale().language)
 
 
+def format_ordinal(value: int) -> str:
+    """Return an ordinal number, as a sentence has it.
+
+    In English that is "1,001st"; in Chinese it is the number, and the sentence has 第 before it.
+    """
+    number = format_number(value)
+    if get_locale().language == "zh":
+        return number
+    return number + ENGLISH_ORDINALS[BabelLocale.parse("en").ordinal_form(value)]
+
+
+def present_year() -> int:
+    """Return the year that it is now in UTC."""
+    return datetime.now(UTC).year
+
+
 def format_datetime(time: datetime) -> str:
-    """Return a time in UTC as the current locale writes it."""
+    """Return a time in UTC as the current locale writes it.
+
+    It has no year if that is the present one.
+    """
     time = time.astimezone(UTC)  # PostgreSQL's own zone may be another
-    return f"{_format_date(time.date(), get_locale().language)} {time:%H:%M} UTC"
+    skeleton = "MMMd" if time.year == present_year() else "yMMMd"
+    return f"{_format_date(time.date(), skeleton, get_locale().language)} {time:%H:%M} UTC"
 
 
 @lru_cache(maxsize=100)
-def _format_date(day: date, language: str) -> str:
-    return format_skeleton("yMMMd", day, locale=language)
+def _format_date(day: date, skeleton: str, language: str) -> str:
+    return format_skeleton(skeleton, day, locale=language)
 
 
 def _load_translations(language: str) -> NullTranslations:

@@ -10,7 +10,9 @@ from quart import Quart, render_template
 
 from services.live_list import Snapshot
 from web.compression import EncodedBody, compress
-from web.i18n import Locale, force_locale
+from web.i18n import Locale, force_locale, present_year
+
+_Key = tuple[Locale, int]  # with the year
 
 
 @dataclass(frozen=True)
@@ -36,22 +38,24 @@ class RenderedSnapshot:
 class SnapshotRenderer:
     """Renders each snapshot once for each locale.
 
-    Whoever first asks for it has it rendered; the others wait for that.
+    Whoever first asks for it has it rendered; the others wait for that. It is rendered again in a
+    new year, in which the times of the old one have their year.
     """
 
     def __init__(self, app: Quart) -> None:
         self._app = app
-        self._rendered: WeakKeyDictionary[Snapshot, dict[Locale, RenderedSnapshot]] = WeakKeyDictionary()
+        self._rendered: WeakKeyDictionary[Snapshot, dict[_Key, RenderedSnapshot]] = WeakKeyDictionary()
         self._lock = asyncio.Lock()
 
     async def render(self, snapshot: Snapshot, locale: Locale) -> RenderedSnapshot:
         """Return the snapshot, rendered in that locale."""
         rendered = self._rendered.setdefault(snapshot, {})
-        if locale not in rendered:
+        key = locale, present_year()
+        if key not in rendered:
             async with self._lock:
-                if locale not in rendered:
-                    rendered[locale] = await self._render(snapshot, locale)
-        return rendered[locale]
+                if key not in rendered:
+                    rendered[key] = await self._render(snapshot, locale)
+        return rendered[key]
 
     async def _render(self, snapshot: Snapshot, locale: Locale) -> RenderedSnapshot:
         with force_locale(locale):

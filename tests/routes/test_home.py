@@ -92,12 +92,12 @@ async def test_times_are_in_utc_whatever_the_time_zone_of_the_database(
     psql.execute(
         """
         INSERT INTO users (username, username_key, password_hash, registered_at)
-        VALUES ('zoe', 'zoe', '-', '2026-03-04 23:30Z')
+        VALUES ('zoe', 'zoe', '-', '2020-03-04 23:30Z')
         """
     )
     terminate_others(psql)
     page = await client.get("/?q=z")
-    assert text_of(page, "relative-time") == "Mar 4, 2026 23:30 UTC"
+    assert text_of(page, "relative-time") == "Mar 4, 2020 23:30 UTC"
 
 
 @pytest.mark.parametrize("htmx", [False, True])

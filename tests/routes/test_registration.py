@@ -179,9 +179,9 @@ async def test_200_registrations_of_one_name_at_once_succeed_once(
     assert usernames(psql) == ["zoe"]
 
 
-async def test_a_register_form_cannot_be_fetched(client: httpx.AsyncClient, psql: psycopg.Connection) -> None:
+async def test_a_get_request_registers_nobody(client: httpx.AsyncClient, psql: psycopg.Connection) -> None:
     response = await client.get("/register", params=FORM)
-    assert response.status_code == 405
+    assert (response.status_code, response.headers["Location"]) == (303, "/")
     assert usernames(psql) == []
 
 

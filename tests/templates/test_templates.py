@@ -9,7 +9,7 @@ import pytest_asyncio
 from html5lib import HTMLParser
 from quart import Quart
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, parse_html
 from tests.page_states import PageState, collect_states
 from web.i18n import Locale
 
@@ -48,6 +48,21 @@ async def test_every_state_is_strict_html_with_working_references(
             assert [(state.name, name) for name in referenced_ids(tree) if name not in ids] == []
     rendered = {name for _, name in app.jinja_env.cache or ()}
     assert rendered == {file.name for file in (ROOT / "templates").iterdir()}
+
+
+async def test_the_title_begins_with_error_where_something_was_refused(states: list[PageState]) -> None:
+    refused = set()
+    for state in states:
+        if state.is_page:
+            page = parse_html(state.text)
+            title, heading = page.select("title")[0].get_text(), page.select("h2")[0].get_text()
+            begins = title.startswith(("Error: ", "错误："))
+            assert (state.name, begins) == (state.name, state.status >= 400)
+            rest = title.removeprefix("Error: ").removeprefix("错误：")
+            assert rest in {"Roster: register here", "Roster：在这里注册", f"{heading} · Roster"}, state.name
+            if begins:
+                refused.add(state.status)
+    assert refused >= {401, 403, 404, 405, 409, 413, 415, 422, 429}
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def is_page(response: httpx.Response) -> bool:
     [
         ("GET", "/nowhere", 404, "There is nothing at this address."),
         ("DELETE", "/", 405, "This address does not take that kind of request."),
-        ("GET", "/register", 405, "This address does not take that kind of request."),
+        ("PUT", "/register", 405, "This address does not take that kind of request."),
     ],
 )
 async def test_a_wrong_address_or_method_gets_a_small_page_or_a_fragment(
@@ -78,10 +78,44 @@ async def test_an_error_of_a_form_appears_by_the_form(
     assert text_of(fragment, "#register-message").startswith(sentence)
 
 
-async def test_a_method_that_is_not_allowed_names_those_that_are(client: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/", {"GET", "HEAD", "OPTIONS"}),
+        ("POST", "/", {"GET", "HEAD", "OPTIONS"}),
+        ("PUT", "/register", {"POST", "OPTIONS"}),
+        ("DELETE", "/account/delete", {"POST", "OPTIONS"}),
+    ],
+)
+async def test_a_method_that_is_not_allowed_names_those_that_are(
+    client: httpx.AsyncClient, method: str, path: str, allowed: set[str]
+) -> None:
     for headers in ({}, HTMX):
-        response = await client.delete("/", headers=headers)
-        assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+        response = await client.request(method, path, headers=headers)
+        assert response.status_code == 405
+        assert set(response.headers["Allow"].split(", ")) == allowed
+
+
+async def test_the_address_of_a_form_leads_back_to_the_page(app: Quart, client: httpx.AsyncClient) -> None:
+    @app.post("/later")
+    async def later() -> str:
+        raise NotImplementedError
+
+    rules = [rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())]
+    assert {"/register", "/sign-in", "/account/delete", "/later"} <= {rule.rule for rule in rules}
+    for path in [rule.rule for rule in rules]:
+        for method in ("GET", "HEAD"):
+            for query, page in (("", "/"), ("?username=zoe&lang=zh", "/?lang=zh"), ("?lang=xx", "/")):
+                response = await client.request(method, path + query)
+                assert (response.status_code, response.headers["Location"]) == (303, page), path
+
+
+async def test_a_request_of_htmx_for_the_address_of_a_form_gets_a_fragment(
+    client: httpx.AsyncClient,
+) -> None:
+    response = await client.get("/register", headers=HTMX)
+    assert response.status_code == 405
+    assert text_of(response, "#notice") == "This address does not take that kind of request."
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import pytest
 from babel.messages.pofile import read_po
 from bs4 import BeautifulSoup
 from bs4.element import PreformattedString, Tag
-from quart import Quart
+from quart import Quart, render_template_string
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
-from tests.helpers import HTMX, PASSWORD, parse_html, text_of
+from tests.helpers import HTMX, PASSWORD, parse_html, set_clock, text_of
 from tests.page_states import collect_states
 from web.i18n import (
     LANGUAGE_TAGS,
@@ -24,6 +24,7 @@ from web.i18n import (
     format_datetime,
     format_messages,
     format_number,
+    format_ordinal,
     get_locale,
     gettext,
     negotiate_locale,
@@ -151,18 +152,65 @@ def test_a_forced_locale_ends_with_its_block() -> None:
     assert get_locale() == ENGLISH
 
 
-def test_numbers_and_times_are_written_in_the_locale() -> None:
-    time = datetime(2026, 2, 3, 4, 5, tzinfo=UTC)
+def test_numbers_are_written_in_the_locale() -> None:
     assert [format_number(0), format_number(1234567)] == ["0", "1,234,567"]
-    assert format_datetime(time) == "Feb 3, 2026 04:05 UTC"
     with force_locale(CHINESE):
         assert format_number(1234567) == "1,234,567"
-        assert format_datetime(time) == "2026年2月3日 04:05 UTC"
 
 
-def test_a_time_of_another_zone_is_written_in_utc() -> None:
-    time = datetime(2026, 2, 3, 0, 5, tzinfo=timezone(timedelta(hours=2)))
-    assert format_datetime(time) == "Feb 2, 2026 22:05 UTC"
+@pytest.mark.parametrize(
+    ("now", "english", "chinese"),
+    [
+        (datetime(2026, 1, 1, 0, 0, tzinfo=UTC), "Feb 3 04:05 UTC", "2月3日 04:05 UTC"),
+        (datetime(2026, 12, 31, 23, 59, tzinfo=UTC), "Feb 3 04:05 UTC", "2月3日 04:05 UTC"),
+        (datetime(2027, 1, 1, 0, 0, tzinfo=UTC), "Feb 3, 2026 04:05 UTC", "2026年2月3日 04:05 UTC"),
+        (datetime(2025, 12, 31, 23, 59, tzinfo=UTC), "Feb 3, 2026 04:05 UTC", "2026年2月3日 04:05 UTC"),
+    ],
+)
+def test_a_time_has_its_year_unless_that_is_the_present_one(
+    monkeypatch: pytest.MonkeyPatch, now: datetime, english: str, chinese: str
+) -> None:
+    set_clock(monkeypatch, now)
+    time = datetime(2026, 2, 3, 4, 5, tzinfo=UTC)
+    assert format_datetime(time) == english
+    with force_locale(CHINESE):
+        assert format_datetime(time) == chinese
+
+
+def test_a_time_of_another_zone_and_the_present_year_are_those_of_utc(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    zone = timezone(timedelta(hours=2))
+    set_clock(monkeypatch, datetime(2027, 1, 1, 1, 59, tzinfo=zone))
+    assert format_datetime(datetime(2027, 1, 1, 0, 5, tzinfo=zone)) == "Dec 31 22:05 UTC"
+    set_clock(monkeypatch, datetime(2027, 1, 1, 2, 0, tzinfo=zone))
+    assert format_datetime(datetime(2027, 1, 1, 0, 5, tzinfo=zone)) == "Dec 31, 2026 22:05 UTC"
+
+
+def test_an_ordinal_number_has_its_ending_in_english_and_none_in_chinese() -> None:
+    ordinals = {
+        0: "0th",
+        1: "1st",
+        2: "2nd",
+        3: "3rd",
+        4: "4th",
+        11: "11th",
+        12: "12th",
+        13: "13th",
+        21: "21st",
+        111: "111th",
+        112: "112th",
+        1001: "1,001st",
+        1_000_012: "1,000,012th",
+    }
+    assert {value: format_ordinal(value) for value in ordinals} == ordinals
+    with force_locale(CHINESE):
+        assert [format_ordinal(value) for value in (1, 2, 1001)] == ["1", "2", "1,001"]
+
+
+async def test_templates_can_write_ordinal_numbers(app: Quart) -> None:
+    async with app.app_context():
+        assert await render_template_string("{{ format_ordinal(22) }}") == "22nd"
 
 
 def test_messages_depend_on_the_locale_and_the_number() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from quart import Quart, render_template
 
-from tests.helpers import make_snapshot, names_in, parse_html, text_of
+from tests.helpers import make_snapshot, names_in, parse_html, set_clock, text_of
 from web.i18n import Locale
 from web.rendered_snapshots import SnapshotRenderer
 from web.request_context import get_services
@@ -48,6 +48,20 @@ async def test_snapshots_and_locales_are_not_mixed_up(renderer: SnapshotRenderer
         assert names_in(rendered.page) == names_in(rendered.list_update) == expected
         assert parse_html(rendered.page).select(f'html[lang="{locale.tag}"]')
         assert rendered.event_id == snapshot.event_id
+
+
+async def test_a_new_year_gives_the_times_of_the_old_one_their_year(
+    renderer: SnapshotRenderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = make_snapshot(1, away_since=datetime(2026, 12, 31, 22, 5, tzinfo=UTC))
+    for now, time in (
+        (datetime(2026, 12, 31, 23, 59, tzinfo=UTC), "Dec 31 22:05 UTC"),
+        (datetime(2027, 1, 1, 0, 0, tzinfo=UTC), "Dec 31, 2026 22:05 UTC"),
+    ):
+        set_clock(monkeypatch, now)
+        rendered = await renderer.render(snapshot, ENGLISH)
+        for html in rendered.page, rendered.list_update:
+            assert time in text_of(html, "#away")
 
 
 async def test_a_snapshot_that_nobody_holds_is_forgotten(renderer: SnapshotRenderer) -> None:
