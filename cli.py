@@ -10,7 +10,7 @@ import click
 
 import db
 from services import embedded_postgres
-from services.demo_people import DemoError, add_demo_people
+from services.demo_people import DemoError, add_demo_people, remove_demo_people
 from services.login_import import ImportLoginError, import_login
 from services.logs import set_up_output
 from services.stop_signal import StopSignal
@@ -33,11 +33,20 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("count", type=click.IntRange(1, 100_000_000))
+@click.argument("count", type=click.IntRange(1, 100_000_000), required=False)
 @click.option("--among-real-people", is_flag=True, help="Add them even if real people have registered.")
-def demo(count: int, *, among_real_people: bool) -> None:
-    """Add COUNT made-up people to the list."""
-    run(lambda url: add_demo_people(url, count, among_real_people=among_real_people))
+@click.option("--remove", is_flag=True, help="Remove all made-up people, and nobody else.")
+def demo(count: int | None, *, among_real_people: bool, remove: bool) -> None:
+    """Add COUNT made-up people to the list.
+
+    They appear older than everybody there.
+    """
+    if remove and count is None:
+        run(remove_demo_people)
+    elif count is not None and not remove:
+        run(lambda url: add_demo_people(url, count, among_real_people=among_real_people))
+    else:
+        raise click.UsageError("Give either COUNT or --remove.")
 
 
 @main.command("import-login")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
+import click
 import psycopg
 from tqdm import tqdm
 
@@ -40,7 +41,9 @@ class DemoError(Exception):
 async def add_demo_people(database_url: str, count: int, *, among_real_people: bool) -> None:
     """Add made-up people in one change. They cannot sign in.
 
-    Raises DemoError where real people have registered, unless `among_real_people`.
+    They are older than everybody on the list and stand below them: their ids are negative, which no
+    other id is, and below those of earlier ones. Raises DemoError where real people have registered,
+    unless `among_real_people`.
     """
     async with await Connection.connect(database_url) as connection, connection.cursor() as cursor:
         await cursor.execute("SELECT FROM users WHERE password_hash <> %s LIMIT 1", [PASSWORD_HASH])
@@ -48,14 +51,16 @@ async def add_demo_people(database_url: str, count: int, *, among_real_people: b
             raise DemoError(
                 "Real people have registered here. Nothing was added; --among-real-people adds all the same."
             )
-        await cursor.execute("SELECT coalesce(max(id), 0) + 1 FROM users")
-        [first] = await cursor.fetchone() or (1,)
+        await cursor.execute(
+            "SELECT greatest(max(id), -min(id), 0) + 1, coalesce(min(registered_at), now()) FROM users"
+        )
+        [first, end] = await cursor.fetchone() or (1, datetime.now(UTC))
         try:
             with tqdm(total=count, unit=" people", unit_scale=True) as progress:
                 async with cursor.copy(
-                    "COPY users (username, username_key, password_hash, registered_at) FROM STDIN"
+                    "COPY users (id, username, username_key, password_hash, registered_at) FROM STDIN"
                 ) as copy:
-                    for rows in _blocks(first, count):
+                    for rows in _blocks(first, count, end):
                         await copy.write("".join(rows))
                         progress.update(len(rows))
         except psycopg.errors.UniqueViolation:
@@ -65,10 +70,19 @@ async def add_demo_people(database_url: str, count: int, *, among_real_people: b
         await cursor.execute("ANALYZE users")
 
 
-def _blocks(first: int, count: int) -> Iterator[list[str]]:
-    """Yield rows for COPY.
+async def remove_demo_people(database_url: str) -> None:
+    """Remove all made-up people in one change; print how many."""
+    async with await Connection.connect(database_url) as connection:
+        removed = await connection.execute("DELETE FROM users WHERE password_hash = %s", [PASSWORD_HASH])
+    people = "person" if removed.rowcount == 1 else "people"
+    click.echo(f"{removed.rowcount} made-up {people} removed.")
 
-    A number at the end of each name, from `first` on, makes it unique.
+
+def _blocks(first: int, count: int, end: datetime) -> Iterator[list[str]]:
+    """Yield rows for COPY, the oldest first.
+
+    A number at the end of each name, from `first` on, makes it unique; the id is its negative. The
+    newest person has the lowest number, and registered just before `end`.
     """
     names = [
         parse_username(given + separator + family)
@@ -76,11 +90,11 @@ def _blocks(first: int, count: int) -> Iterator[list[str]]:
         for given, family in product(givens.split(), families.split())
     ]
     step = timedelta(days=DAYS) / count
-    start = datetime.now(UTC).replace(tzinfo=None) - step * count  # without a zone it is written faster
-    for begin in range(0, count, BLOCK):
-        numbers = range(begin, min(begin + BLOCK, count))
+    end = end.astimezone(UTC).replace(tzinfo=None)  # without a zone it is written faster
+    for begin in range(first + count - 1, first - 1, -BLOCK):
+        numbers = range(begin, max(begin - BLOCK, first - 1), -1)
         yield [
-            f"{name.shown}{first + n}\t{name.key}{first + n}\t{PASSWORD_HASH}\t"
-            f"{(start + step * n).isoformat()}+00\n"
-            for n, name in zip(numbers, random.choices(names, k=len(numbers)), strict=True)  # noqa: S311
+            f"-{number}\t{name.shown}{number}\t{name.key}{number}\t{PASSWORD_HASH}\t"
+            f"{(end - step * (number - first + 1)).isoformat()}+00\n"
+            for number, name in zip(numbers, random.choices(names, k=len(numbers)), strict=True)  # noqa: S311
         ]

@@ -22,7 +22,10 @@ from tests.helpers import (
     UNSET,
     StartServer,
     add_users,
+    names_in,
+    parse_html,
     processes_of,
+    register,
     run_cli,
     usernames,
     viewing,
@@ -74,7 +77,22 @@ async def test_further_made_up_people_have_further_numbers(
     monkeypatch.setattr(demo_people, "NAMES", (("Mia", ".", "Rossi"),))
     for _ in range(2):
         await add_demo_people(database_url, 2, among_real_people=False)
-    assert usernames(psql) == [f"Mia.Rossi{number}" for number in (1, 2, 3, 4)]
+    assert usernames(psql) == [f"Mia.Rossi{number}" for number in (4, 3, 2, 1)]
+
+
+async def test_made_up_people_of_an_older_version_keep_their_names(
+    database_url: str, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their ids were not negative."""
+    monkeypatch.setattr(demo_people, "NAMES", (("Mia", ".", "Rossi"),))
+    psql.execute(
+        """
+        INSERT INTO users (username, username_key, password_hash)
+        SELECT 'Mia.Rossi' || n, 'mia.rossi' || n, 'demo' FROM generate_series(1, 3) AS n
+        """
+    )
+    await add_demo_people(database_url, 2, among_real_people=False)
+    assert usernames(psql) == [f"Mia.Rossi{number}" for number in (5, 4, 1, 2, 3)]
 
 
 async def test_made_up_people_registered_within_the_last_days(
@@ -97,6 +115,61 @@ async def test_real_people_are_left_alone_unless_told_otherwise(
     assert len(usernames(psql)) == 1
     await add_demo_people(database_url, 10, among_real_people=True)
     assert len(usernames(psql)) == 11
+
+
+async def test_made_up_people_are_older_than_all_others_and_stand_below_them(
+    client: httpx.AsyncClient, database_url: str, psql: psycopg.Connection
+) -> None:
+    add_users(psql, 2)
+    psql.execute("UPDATE users SET registered_at = '2026-03-04 23:30Z' WHERE username = 'user2'")
+    psql.execute("DELETE FROM users WHERE username = 'user1'")
+    for count in (3, 4):
+        before = psql.execute("SELECT min(id), min(registered_at) FROM users").fetchone()
+        await add_demo_people(database_url, count, among_real_people=True)
+        older = "SELECT FROM users WHERE id < %s AND registered_at < %s"
+        assert before
+        assert psql.execute(older, before).rowcount == count
+    await register(client, "newcomer")
+    listed = names_in(await client.get("/?q="))
+    assert (listed[:2], len(listed)) == (["newcomer", "user2"], 9)
+    in_time = psql.execute("SELECT username FROM users ORDER BY registered_at DESC").fetchall()
+    assert listed == [name for (name,) in in_time]
+
+
+async def test_real_and_made_up_people_are_paged_through(
+    client: httpx.AsyncClient, database_url: str, psql: psycopg.Connection
+) -> None:
+    add_users(psql, 30)
+    await add_demo_people(database_url, 120, among_real_people=True)
+    expected, path = list(reversed(usernames(psql))), "/?before=x"
+    for shown in (expected[:50], expected[50:100], expected[100:]):
+        page = await client.get(path)
+        assert names_in(page) == shown
+        path = "".join(str(link["href"]) for link in parse_html(page).select("nav a[rel=next]"))
+    for shown in (expected[50:100], expected[:50]):
+        [link] = parse_html(page).select("nav a[rel=prev]")
+        page = await client.get(str(link["href"]))
+        assert names_in(page) == shown
+
+
+async def test_only_made_up_people_are_removed_in_one_change(
+    tmp_path: Path, database_url: str, psql: psycopg.Connection
+) -> None:
+    add_users(psql, 2)
+    for count, line in (
+        (0, "0 made-up people removed.\n"),
+        (1, "1 made-up person removed.\n"),
+        (120, "120 made-up people removed.\n"),
+    ):
+        if count:
+            await add_demo_people(database_url, count, among_real_people=True)
+        before = psql.execute("SELECT version, size FROM roster").fetchone()
+        done = run_cli(tmp_path, "demo", "--remove", DATABASE_URL=database_url)
+        assert (done.returncode, done.stdout, done.stderr) == (0, line, "")
+        assert usernames(psql) == ["user1", "user2"]
+        assert before
+        after = psql.execute("SELECT version, size FROM roster").fetchone()
+        assert after == (before[0] + (count > 0), 2)
 
 
 async def test_a_name_that_somebody_has_adds_nobody(
@@ -162,7 +235,8 @@ def test_a_count_that_is_not_allowed_is_a_usage_error(tmp_path: Path, count: str
         (["--version"], 0, VERSION),
         (["--help"], 0, "import-login"),
         (["nonsense"], 2, "No such command"),
-        (["demo"], 2, "Missing argument"),
+        (["demo"], 2, "Give either COUNT or --remove."),
+        (["demo", "3", "--remove"], 2, "Give either COUNT or --remove."),
         (["demo", "3", "--nonsense"], 2, "No such option"),
         (["import-login"], 2, "Missing option"),
     ],
