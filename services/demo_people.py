@@ -81,8 +81,8 @@ async def remove_demo_people(database_url: str) -> None:
 def _blocks(first: int, count: int, end: datetime) -> Iterator[list[str]]:
     """Yield rows for COPY, the oldest first.
 
-    A number at the end of each name, from `first` on, makes it unique. The newest person has the
-    lowest number, and registered just before `end`.
+    A number at the end of each name, from `first` on, makes it unique; the id is its negative. The
+    newest person has the lowest number, and registered just before `end`.
     """
     names = [
         parse_username(given + separator + family)
