@@ -6,7 +6,9 @@ from urllib.parse import urlsplit
 
 
 def share_origin(own_origin: str, bind: tuple[str, int]) -> str | None:
-    """Return the origin to share, None if only this computer can open the page.
+    """Return the origin to share, None without one.
+
+    There is none if only this computer can open the page.
 
     Whoever opens http://127.0.0.1:8000 on the computer that serves it is given its address in the
     local network, if it is open to that.
@@ -31,7 +33,7 @@ def lan_address() -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this computer, and no other can reach it."""
+    """Return whether only this computer can reach a host."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

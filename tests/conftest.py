@@ -23,7 +23,7 @@ from app import create_app
 from db import Database
 from services import embedded_postgres
 from settings import Settings
-from tests.helpers import ROOT, StartServer, http_client, new_database, register, running
+from tests.helpers import ROOT, StartServer, http_client, new_database, register_and_leave, running
 
 
 def memory_folder() -> str | None:
@@ -163,9 +163,9 @@ def client(app: Quart) -> httpx.AsyncClient:
 
 @pytest_asyncio.fixture
 async def visitor(app: Quart) -> httpx.AsyncClient:
-    """A browser with HTMX, of somebody who has registered as Zoe."""
+    """A browser with HTMX, of somebody who has registered as Zoe and left."""
     visitor = http_client(app, htmx=True)
-    await register(visitor, "Zoe")
+    await register_and_leave(visitor, "Zoe")
     return visitor
 
 

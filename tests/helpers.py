@@ -85,6 +85,13 @@ async def register(client: httpx.AsyncClient, username: str = "zoe") -> httpx.Re
     return await client.post("/register", data={"username": username, "password": PASSWORD})
 
 
+async def register_and_leave(client: httpx.AsyncClient, username: str = "zoe") -> None:
+    """Register somebody; afterwards nobody is signed in, and the browser is not known."""
+    await register(client, username)
+    await client.post("/sign-out")
+    client.cookies.clear()
+
+
 async def sign_in(
     client: httpx.AsyncClient, username: str = "zoe", password: str = PASSWORD
 ) -> httpx.Response:

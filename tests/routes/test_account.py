@@ -23,6 +23,7 @@ from tests.helpers import (
     names_in,
     parse_html,
     register,
+    register_and_leave,
     sign_in,
     text_of,
     wait_until,
@@ -123,7 +124,7 @@ async def test_signing_out_leaves_the_other_sessions(app: Quart, visitor: httpx.
 async def test_without_javascript_signing_in_and_out_leads_back_to_the_page(
     client: httpx.AsyncClient,
 ) -> None:
-    await register(client, "Zoe")
+    await register_and_leave(client, "Zoe")
     response = await sign_in(client)
     assert (response.status_code, response.headers["Location"]) == (303, "/")
     assert account_message(await client.get("/")) == "You are signed in."
@@ -160,7 +161,6 @@ async def test_without_javascript_the_page_says_what_was_done(
     client: httpx.AsyncClient, path: str, message: str
 ) -> None:
     await register(client)
-    await sign_in(client)
     form = {"password": PASSWORD, "current_password": PASSWORD, "new_password": OTHER_PASSWORD}
     response = await client.post(path, data=form)
     assert (response.status_code, response.headers["Location"]) == (303, "/")
@@ -286,29 +286,67 @@ async def test_a_sign_in_while_the_hash_is_renewed_succeeds(
 # Beside registering.
 
 
-async def test_the_message_after_registering_offers_to_sign_in(visitor: httpx.AsyncClient) -> None:
+async def test_registering_signs_in(visitor: httpx.AsyncClient, psql: psycopg.Connection) -> None:
     response = await register(visitor, "Zoe2")
-    assert text_of(response, '#register-message a[href="#sign-in-password"]') == "Sign in"
+    assert text_of(response, "#register-message .welcome") == "Zoe2, you are in"
+    assert text_of(response, "#sign-out bdi") == "Zoe2"
+    assert await is_signed_in(visitor)
+    assert set(visitor.cookies) == {"session", "device"}
+    assert count_sessions(psql) == 1
+
+
+async def test_without_javascript_registering_signs_in(client: httpx.AsyncClient) -> None:
+    response = await register(client, "Zoe2")
+    page = await client.get(response.headers["Location"])
+    assert text_of(page, "#register-message .welcome") == "Zoe2, you are in"
+    assert text_of(page, "#sign-out bdi") == "Zoe2"
+    assert len(parse_html(page).select("#register-panel > details:not([open]) form")) == 1
+
+
+async def test_a_registration_is_done_although_no_session_can_begin(
+    visitor: httpx.AsyncClient, psql: psycopg.Connection
+) -> None:
+    psql.execute("DROP TABLE sessions CASCADE")
+    response = await register(visitor, "Zoe2")
+    assert response.status_code == 200
+    assert text_of(response, "#register-message strong") == "Zoe2"
+    assert text_of(response, "#register-message a[href='#sign-in']") == "Sign in"
     assert parse_html(response).select('#sign-in-username[value="Zoe2"]')
-    assert not has_open_account_form(response)  # the script opens it with the link
+    assert has_open_account_form(response)
+    assert not visitor.cookies
 
 
-async def test_the_page_after_registering_offers_to_sign_in(visitor: httpx.AsyncClient) -> None:
+async def test_a_link_to_the_page_after_registering_signs_nobody_in(visitor: httpx.AsyncClient) -> None:
     page = await visitor.get("/", params={"registered": "Zoe"})
-    assert text_of(page, '#register-message a[href="#sign-in-password"]') == "Sign in"
+    assert text_of(page, "#register-message strong") == "Zoe"
+    assert text_of(page, "#register-message a[href='#sign-in']") == "Sign in"
     assert parse_html(page).select('#sign-in-username[value="Zoe"]')
     assert has_open_account_form(page)
+    assert not visitor.cookies
 
 
 async def test_registering_somebody_else_changes_nothing_for_who_is_signed_in(
     visitor: httpx.AsyncClient,
 ) -> None:
     await sign_in(visitor)
+    cookies = dict(visitor.cookies)
     response = await register(visitor, "eve")
     assert response.status_code == 200
-    assert text_of(response, "#register-message") == "eve is registered."
-    assert not parse_html(response).select("#account-panel")
+    assert text_of(response, "#register-message strong") == "eve"
+    assert "The 2nd on the list." in text_of(response, "#register-message")
+    [field] = parse_html(response).select("#register-panel > details[open] #username[autofocus]")
+    assert field["value"] == ""
+    assert dict(visitor.cookies) == cookies
     assert text_of(await visitor.get("/", params={"q": ""}), "#sign-out bdi") == "Zoe"
+
+
+async def test_signing_in_folds_the_form_to_register_away_and_signing_out_brings_it_back(
+    visitor: httpx.AsyncClient,
+) -> None:
+    for response, folded in ((await sign_in(visitor), 1), (await visitor.post("/sign-out"), 0)):
+        [form] = parse_html(response).select("hx-partial[hx-target='#register-panel']")
+        assert len(form.select("details:not([open]) > #register-form")) == folded
+        assert len(form.select("#register-form")) == 1
 
 
 @pytest.mark.parametrize("signed_in", [False, True])
@@ -544,10 +582,10 @@ async def test_a_stolen_token_is_worthless_after_its_session_has_ended(
 
 @pytest.mark.parametrize("name", ["<script>", '"onfocus="x', "{{7*7}}", "o'hara", "&amp;", "a%0d%0ab"])
 async def test_a_name_of_markup_is_text_in_the_account_too(visitor: httpx.AsyncClient, name: str) -> None:
-    await register(visitor, name)
+    await register_and_leave(visitor, name)
     response = await sign_in(visitor, name)
     assert text_of(response, "#sign-out bdi") == name
-    hidden = parse_html(response).select("input[name=username]")
+    hidden = parse_html(response).select("input[name=username][hidden]")
     assert [field["value"] for field in hidden] == [name] * 2
     await visitor.post("/sign-out")
     response = await sign_in(visitor, name, OTHER_PASSWORD)

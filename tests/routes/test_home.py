@@ -97,7 +97,7 @@ async def test_times_are_in_utc_whatever_the_time_zone_of_the_database(
     )
     terminate_others(psql)
     page = await client.get("/?q=z")
-    assert text_of(page, "relative-time") == "Mar 4, 2020 23:30 UTC"
+    assert text_of(page, "#users relative-time") == "Mar 4, 2020 23:30 UTC"
 
 
 @pytest.mark.parametrize("htmx", [False, True])
@@ -117,7 +117,7 @@ async def test_the_qr_code_of_an_address_is_drawn_once(
     draw_svg = Mock(return_value="<svg></svg>")
     monkeypatch.setattr("services.qr_code.draw_svg", draw_svg)
     pages = [await client.get("/share") for _ in range(2)]
-    assert [len(parse_html(page).select("svg")) for page in pages] == [1, 1]
+    assert [len(parse_html(page).select("main svg")) for page in pages] == [1, 1]
     draw_svg.assert_called_once_with("http://roster.test")
 
 

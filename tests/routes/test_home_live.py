@@ -54,7 +54,7 @@ async def test_a_registration_is_answered_with_the_list_without_a_listener(
 async def test_after_a_registration_without_javascript_the_page_shows_it(client: httpx.AsyncClient) -> None:
     response = await register(client)
     page = await client.get(response.headers["Location"])
-    assert text_of(page, "#register-message").startswith("zoe is registered.")
+    assert text_of(page, "#register-message .welcome") == "zoe, you are in"
     assert names_in(page) == ["zoe"]
     assert names_in(await client.get("/")) == ["zoe"]
 

@@ -251,8 +251,12 @@ async def test_the_advice_on_a_weak_password_is_in_chinese(
 @pytest.mark.parametrize(
     ("language", "registered", "exists"),
     [
-        ("en", "Zoe is registered. Sign in", "Zoe already exists. Choose another user name."),
-        ("zh", "Zoe 注册成功。 登录", "Zoe 已经有人用了。请换一个用户名。"),
+        (
+            "en",
+            "Zoe, you are in\n  You are the 1st on the list.",
+            "Zoe already exists. Choose another user name.",
+        ),
+        ("zh", "Zoe，你已加入\n  你是名单上第 1 位。", "Zoe 已经有人用了。请换一个用户名。"),
     ],
 )
 async def test_a_user_name_appears_in_a_message_of_the_language(
