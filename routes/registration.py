@@ -4,12 +4,11 @@ from quart import Blueprint, Response
 
 from queries import users
 from services.usernames import Username, parse_username
-from services.validation import ValidationError
+from services.validation import ValidationError, gettext_noop
 from web.client_address import client_address
 from web.current_account import current_account
 from web.error_responses import message_target
 from web.forms import read_form, read_query, submitted
-from web.i18n import gettext_noop
 from web.rate_limits import CHECK_USERNAME, REGISTER, check_rate_limit
 from web.request_context import is_htmx, services
 from web.responses import render, render_fragment_or_page, render_list_update

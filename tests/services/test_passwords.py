@@ -4,6 +4,8 @@ import secrets
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import argon2
@@ -52,7 +54,7 @@ def record_calls(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> l
         ("violet\ud800otter-lamp", "invisible"),
         ("violet\ufffdotter-lamp", "did not arrive"),
         ("password", "easy to guess. "),
-        ("aaaaaaaaaaaaaaaa", "easy to guess. Repeats"),
+        ("aaaaaaaaaaaaaaaa", "easy to guess. It repeats itself"),
         ("zoezoezoe", "easy to guess"),
     ],
 )
@@ -123,8 +125,8 @@ def test_spaces_of_any_width_are_one() -> None:
 
 @pytest.mark.parametrize("score", range(5))
 def test_a_password_needs_a_score_of_3(monkeypatch: pytest.MonkeyPatch, score: int) -> None:
-    scored = {"score": score, "feedback": {"warning": "", "suggestions": []}}
-    monkeypatch.setattr(passwords, "zxcvbn", lambda *_args, **_kwargs: scored)
+    scored = SimpleNamespace(score=score, feedback=None)
+    monkeypatch.setattr(passwords, "zxcvbn", lambda *_args: scored)
     if score < 3:
         with pytest.raises(ValidationError, match="easy to guess"):
             validate_password(PASSWORD, ZOE, 8)
@@ -132,11 +134,52 @@ def test_a_password_needs_a_score_of_3(monkeypatch: pytest.MonkeyPatch, score: i
         assert validate_password(PASSWORD, ZOE, 8) == PASSWORD
 
 
-def test_of_a_hostile_password_only_16_characters_are_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("filler", ["a", "0123456789", "qwertyuiop", "password"])
+@pytest.mark.parametrize("length", [16, 32, 40, 100, 101, 200, 238])
+def test_a_strong_part_makes_a_password_strong_wherever_it_stands(filler: str, length: int) -> None:
+    weak = (filler * length)[:length]
+    with pytest.raises(ValidationError, match="easy to guess"):
+        validate_password(weak, ZOE, 8)
+    for start in (0, length // 2, length):
+        password = f"{weak[:start]}violet otter lamp{weak[start:]}"
+        assert validate_password(password, ZOE, 8) == password
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("telecommunications", 100),
+        ("4567890123" * 25, 100),
+        ("aeio13457" * 28, 100),
+        ("4@" * 128, 100),
+        ("({[<" * 64, 100),
+        ("69@4" * 64, 100),
+        ("1!|7+" * 52, 74),
+        ("1!|({[<" * 36, 64),
+        ("4@({[<691!|$5+7" * 17, 16),
+    ],
+)
+def test_the_more_ways_to_read_a_password_the_less_is_scored_at_once(
+    monkeypatch: pytest.MonkeyPatch, text: str, length: int
+) -> None:
     scored = record_calls(monkeypatch, passwords, "zxcvbn")
-    hostile = "4@8({[6|!1$5+7%2" * 16
-    validate_password(hostile, ZOE, 8)
-    assert scored == [(hostile[:16],)]
+    with suppress(ValidationError):
+        validate_password(text[:256], ZOE, 8)
+    assert scored[0] == (text[:length], ["Zoe", "zoe"])
+
+
+def test_pieces_of_a_weak_password_overlap_by_half_and_reach_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    scored = []
+
+    def score(piece: str, _user_inputs: list[str]) -> SimpleNamespace:
+        scored.append(piece)
+        return SimpleNamespace(score=2, guesses=len(scored), feedback=None)
+
+    monkeypatch.setattr(passwords, "zxcvbn", score)
+    text = "".join(map(chr, range(0x4E00, 0x4F00)))
+    with pytest.raises(ValidationError):
+        validate_password(text, ZOE, 8)
+    assert scored == [text[:100], text[50:150], text[100:200], text[150:250], text[200:]]
 
 
 @pytest.mark.parametrize("text", ["short", "x" * 257, "violet\x00otter-lamp"])
