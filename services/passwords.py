@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 import argon2
@@ -30,6 +31,12 @@ MAX_SCORED_LENGTH = 100
 MIN_SCORED_LENGTH = 16
 MAX_SCORING_WORK = 100_000  # readings times length squared
 SUBSTITUTES = ("4@", "({[<", "69", "1!|", "1|7", "$5", "+7")  # of one letter; it tries one at a time
+
+COMMON_PASSWORDS = [
+    line
+    for line in Path(__file__).with_name("common_passwords.txt").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("# ")
+]
 
 T = TypeVar("T")
 
@@ -68,7 +75,8 @@ def validate_password(text: str, username: Username, min_length: int, field: str
     """Return a new password in the form to hash.
 
     Raises ValidationError for `field` unless it has `min_length` to 256 code points and zxcvbn,
-    which knows the user name, scores it 3 or more. Takes up to 20 ms: call it off the event loop.
+    which knows the user name and common passwords, scores it 3 or more. Takes up to 20 ms: call it
+    off the event loop.
     """
     password = normalize_password(text, field)
     if len(password) < min_length:
@@ -87,7 +95,7 @@ def _score(password: str, username: Username) -> Entropy:
     One that is too long to be scored at once is scored in pieces that overlap by half, up to the
     first strong one: the whole is no weaker, unless it only repeats how it begins.
     """
-    user_inputs = [username.shown, username.key]
+    user_inputs = [username.shown, username.key, *COMMON_PASSWORDS]
     length = _scored_length(password)
     scored = zxcvbn(password[:length], user_inputs)
     half = length // 2

@@ -1,10 +1,12 @@
 import asyncio
+import gzip
 import os
 import secrets
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -12,7 +14,13 @@ import argon2
 import pytest
 
 from services import passwords
-from services.passwords import BusyError, PasswordHasher, normalize_password, validate_password
+from services.passwords import (
+    COMMON_PASSWORDS,
+    BusyError,
+    PasswordHasher,
+    normalize_password,
+    validate_password,
+)
 from services.usernames import Username
 from services.validation import ValidationError
 from tests.helpers import OTHER_PASSWORD, PASSWORD
@@ -123,6 +131,32 @@ def test_spaces_of_any_width_are_one() -> None:
     assert normalize_password("violet\u3000otter\u00a0lamp") == "violet otter lamp"
 
 
+def test_the_3000_most_common_passwords_are_refused() -> None:
+    """OWASP ASVS 5, 6.2.4.
+
+    They are the first 3,000 of Django 5.2's django/contrib/auth/common-passwords.txt.gz, by Royce
+    Williams (BSD 3-Clause, see services/common_passwords.txt).
+    """
+    common = gzip.decompress(Path(__file__).with_name("common_passwords.txt.gz").read_bytes())
+    assert len(set(common.decode().splitlines())) == 3000
+    allowed = []
+    for password in common.decode().splitlines():
+        with suppress(ValidationError):
+            allowed.append(validate_password(password, ZOE, 8))
+    assert allowed == []
+
+
+@pytest.mark.parametrize("password", ["yuantuo2012", "Yuantuo2012!", "pe#5gz29ptzmse", "friend of emily"])
+def test_common_passwords_that_zxcvbn_does_not_know_are_refused_too(password: str) -> None:
+    with pytest.raises(ValidationError, match="easy to guess"):
+        validate_password(password, ZOE, 8)
+
+
+def test_every_common_password_of_our_list_is_a_password() -> None:
+    assert len(set(COMMON_PASSWORDS)) == len(COMMON_PASSWORDS) == 323
+    assert all(len(password) >= 8 for password in COMMON_PASSWORDS)
+
+
 @pytest.mark.parametrize("score", range(5))
 def test_a_password_needs_a_score_of_3(monkeypatch: pytest.MonkeyPatch, score: int) -> None:
     scored = SimpleNamespace(score=score, feedback=None)
@@ -165,7 +199,8 @@ def test_the_more_ways_to_read_a_password_the_less_is_scored_at_once(
     scored = record_calls(monkeypatch, passwords, "zxcvbn")
     with suppress(ValidationError):
         validate_password(text[:256], ZOE, 8)
-    assert scored[0] == (text[:length], ["Zoe", "zoe"])
+    piece, user_inputs = scored[0]
+    assert (piece, user_inputs[:2]) == (text[:length], ["Zoe", "zoe"])
 
 
 def test_pieces_of_a_weak_password_overlap_by_half_and_reach_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
