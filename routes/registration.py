@@ -1,4 +1,6 @@
-"""Registering, and whether a user name is free."""
+"""Registering, and checking user name and password before."""
+
+from contextlib import suppress
 
 from quart import Blueprint, Response
 
@@ -9,7 +11,7 @@ from web.client_address import client_address
 from web.current_account import current_account
 from web.error_responses import message_target
 from web.forms import read_form, read_query, submitted
-from web.rate_limits import CHECK_USERNAME, REGISTER, check_rate_limit
+from web.rate_limits import CHECK_PASSWORD, CHECK_USERNAME, REGISTER, check_rate_limit
 from web.request_context import is_htmx, services
 from web.responses import render, render_fragment_or_page, render_list_update
 from web.urls import build_url, see_other
@@ -78,3 +80,23 @@ async def check_username() -> Response:
     except ValidationError as error:
         return await render("_username_availability.html", error=error)
     return await render("_username_availability.html", username=username.shown)
+
+
+@bp.post("/register/check")
+@message_target("#password-check")
+async def check_password() -> Response:
+    """Say in a line whether a password will do.
+
+    The rule is that of `register`. A POST, since addresses are logged and kept.
+    """
+    await check_rate_limit(CHECK_PASSWORD, client_address())
+    name, password = await read_form("username", "password")
+    username = None
+    with suppress(ValidationError):  # its own field says so
+        username = parse_username(name)
+    try:
+        if password:
+            await services().password_hasher.validate(password, username)
+    except ValidationError as error:
+        return await render("_password_check.html", error=error)
+    return await render("_password_check.html", is_allowed=bool(password))

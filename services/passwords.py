@@ -71,7 +71,7 @@ def normalize_password(text: str, field: str = "password") -> str:
     return password
 
 
-def validate_password(text: str, username: Username, min_length: int, field: str = "password") -> str:
+def validate_password(text: str, username: Username | None, min_length: int, field: str = "password") -> str:
     """Return a new password in the form to hash.
 
     Raises ValidationError for `field` unless it has `min_length` to 256 code points and zxcvbn,
@@ -89,13 +89,14 @@ def validate_password(text: str, username: Username, min_length: int, field: str
     return password
 
 
-def _score(password: str, username: Username) -> Entropy:
+def _score(password: str, username: Username | None) -> Entropy:
     """Return the score of a password.
 
     One that is too long to be scored at once is scored in pieces that overlap by half, up to the
     first strong one: the whole is no weaker, unless it only repeats how it begins.
     """
-    user_inputs = [username.shown, username.key, *COMMON_PASSWORDS]
+    names = [username.shown, username.key] if username else []
+    user_inputs = [*names, *COMMON_PASSWORDS]
     length = _scored_length(password)
     scored = zxcvbn(password[:length], user_inputs)
     half = length // 2
@@ -136,6 +137,13 @@ class PasswordHasher:
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="password-hasher")
         self._queued = 0
         self._is_closed = False
+
+    async def validate(self, password: str, username: Username | None) -> None:
+        """Raise ValidationError if a new password is not allowed.
+
+        See `validate_password`.
+        """
+        await self._run(lambda: validate_password(password, username, self._min_length))
 
     async def hash_validated(self, password: str, username: Username, field: str = "password") -> str:
         """Return the hash of a new password.

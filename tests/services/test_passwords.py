@@ -235,10 +235,24 @@ async def test_a_new_password_is_checked_and_hashed_with_argon2id(hasher: Passwo
         await hasher.hash_validated("zoezoezoe", ZOE)
 
 
+async def test_a_new_password_is_validated_as_when_it_is_hashed(hasher: PasswordHasher) -> None:
+    await hasher.validate(PASSWORD, ZOE)
+    for password, username in (("zoezoezoe", ZOE), ("password", None), ("short", None)):
+        with pytest.raises(ValidationError):
+            await hasher.validate(password, username)
+    await hasher.validate("quetzalcoatl7x", None)
+    with pytest.raises(ValidationError):
+        await hasher.validate("quetzalcoatl7x", Username("quetzalcoatl7x", "quetzalcoatl7x"))
+    hasher.QUEUE_LENGTH = 0
+    with pytest.raises(BusyError):
+        await hasher.validate(PASSWORD, ZOE)
+
+
 async def test_a_new_password_has_the_least_length_of_the_settings() -> None:
     hasher = PasswordHasher(21)
-    with pytest.raises(ValidationError, match="at least 21"):
-        await hasher.hash_validated(PASSWORD, ZOE)
+    for validate in (hasher.hash_validated, hasher.validate):
+        with pytest.raises(ValidationError, match="at least 21"):
+            await validate(PASSWORD, ZOE)
     hasher.close()
 
 
@@ -317,10 +331,11 @@ async def test_passwords_are_scored_hashed_and_verified_off_the_event_loop(
 
         monkeypatch.setattr(owner, name, record)
     hashed = await hasher.hash_validated(PASSWORD, ZOE)
+    await hasher.validate(PASSWORD, ZOE)
     await hasher.hash(PASSWORD)
     await hasher.verify(PASSWORD, hashed)
     await hasher.verify(PASSWORD, None)
-    assert len(threads) == 5
+    assert len(threads) == 6
     assert threading.get_ident() not in threads
 
 
