@@ -58,7 +58,7 @@ async def test_the_page_names_the_shortest_password_and_its_public_address(datab
     app = create_app(settings)
     async with app.test_app():
         page = await http_client(app).get("/")
-    assert "At least 13 characters." in text_of(page, "#password-hint")
+    assert "At least 13 characters, for example" in text_of(page, "#password-hint")
     [image] = parse_html(page).select("meta[property='og:image']")
     assert str(image["content"]).startswith("https://roster.example/static/social_card.")
 
