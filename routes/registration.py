@@ -1,17 +1,18 @@
-"""Registering, and whether a user name is free."""
+"""Registering, and checking user name and password before."""
+
+from contextlib import suppress
 
 from quart import Blueprint, Response
 
 from queries import users
 from services.usernames import Username, parse_username
-from services.validation import ValidationError
+from services.validation import ValidationError, gettext_noop
 from web.client_address import client_address
 from web.credentials import begin_session
 from web.current_account import current_account
 from web.error_responses import message_target
 from web.forms import read_form, read_query, submitted
-from web.i18n import gettext_noop
-from web.rate_limits import CHECK_USERNAME, REGISTER, check_rate_limit
+from web.rate_limits import CHECK_PASSWORD, CHECK_USERNAME, REGISTER, check_rate_limit
 from web.request_context import is_htmx, services
 from web.responses import read_snapshot, render, render_fragment_or_page, render_list_update
 from web.urls import build_url, see_other
@@ -83,3 +84,23 @@ async def check_username() -> Response:
     except ValidationError as error:
         return await render("_username_availability.html", error=error)
     return await render("_username_availability.html", username=username.shown)
+
+
+@bp.post("/register/check")
+@message_target("#password-check")
+async def check_password() -> Response:
+    """Say in a line whether a password will do.
+
+    The rule is that of `register`. A POST, since addresses are logged and kept.
+    """
+    await check_rate_limit(CHECK_PASSWORD, client_address())
+    name, password = await read_form("username", "password")
+    username = None
+    with suppress(ValidationError):  # its own field says so
+        username = parse_username(name)
+    try:
+        if password:
+            await services().password_hasher.validate(password, username)
+    except ValidationError as error:
+        return await render("_password_check.html", error=error)
+    return await render("_password_check.html", is_allowed=bool(password))

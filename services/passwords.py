@@ -1,19 +1,22 @@
 """Passwords: which are allowed, and hashing them."""
 
 import asyncio
+import math
 import os
 import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 import argon2
 from argon2.exceptions import InvalidHashError, VerificationError
 from precis_i18n import get_profile
-from zxcvbn import zxcvbn
+from zxcvbn_rs_py import Entropy, zxcvbn
 
+from services.password_advice import advice_for
 from services.usernames import Username
 from services.validation import REPLACEMENT_CHARACTER, ValidationError
 
@@ -21,9 +24,19 @@ MAX_LENGTH = 256  # NIST SP 800-63B-4 asks for at least 64
 MAX_TYPED_LENGTH = 4 * MAX_LENGTH  # letters may still come with separate accents
 MIN_SCORE = 3  # of zxcvbn's 0 to 4: 10^8 guesses and more
 
-# zxcvbn's time grows steeply with the length: 2 s for 72 hostile characters, 0.3 s for 24, 0.04 s
-# for 16, all of it under the GIL. A longer password may be stronger than its beginning, never weaker.
-SCORED_LENGTH = 16
+# zxcvbn holds the GIL while it scores, and reads 100 characters at most. Its time grows with the square
+# of the length, and with the number of ways to read a text in which characters such as 4 and @ stand for
+# letters: 0.6 s for 100 hostile characters. So those are scored in pieces, in under 20 ms each.
+MAX_SCORED_LENGTH = 100
+MIN_SCORED_LENGTH = 16
+MAX_SCORING_WORK = 100_000  # readings times length squared
+SUBSTITUTES = ("4@", "({[<", "69", "1!|", "1|7", "$5", "+7")  # of one letter; it tries one at a time
+
+COMMON_PASSWORDS = [
+    line
+    for line in Path(__file__).with_name("common_passwords.txt").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("# ")
+]
 
 T = TypeVar("T")
 
@@ -58,23 +71,49 @@ def normalize_password(text: str, field: str = "password") -> str:
     return password
 
 
-def validate_password(text: str, username: Username, min_length: int, field: str = "password") -> str:
+def validate_password(text: str, username: Username | None, min_length: int, field: str = "password") -> str:
     """Return a new password in the form to hash.
 
     Raises ValidationError for `field` unless it has `min_length` to 256 code points and zxcvbn,
-    which knows the user name, scores it 3 or more. Takes up to 0.05 s: call it off the event loop.
+    which knows the user name and common passwords, scores it 3 or more. Takes up to 20 ms: call it
+    off the event loop.
     """
     password = normalize_password(text, field)
     if len(password) < min_length:
         raise ValidationError(
             field, "Choose a longer password: at least %(least)s characters.", least=min_length
         )
-    scored = zxcvbn(password[:SCORED_LENGTH], user_inputs=[username.shown, username.key])
-    if scored["score"] < MIN_SCORE:
-        feedback = scored["feedback"]
-        advice = filter(None, [feedback["warning"], *feedback["suggestions"]])
-        raise ValidationError(field, "This password is easy to guess.", *advice)
+    scored = _score(password, username)
+    if int(scored.score) < MIN_SCORE:
+        raise ValidationError(field, "This password is easy to guess.", advice_for(scored.feedback))
     return password
+
+
+def _score(password: str, username: Username | None) -> Entropy:
+    """Return the score of a password.
+
+    One that is too long to be scored at once is scored in pieces that overlap by half, up to the
+    first strong one: the whole is no weaker, unless it only repeats how it begins.
+    """
+    names = [username.shown, username.key] if username else []
+    user_inputs = [*names, *COMMON_PASSWORDS]
+    length = _scored_length(password)
+    scored = zxcvbn(password[:length], user_inputs)
+    half = length // 2
+    if any(password.startswith(password[period:]) for period in range(1, half + 1)):
+        return scored
+    for start in range(half, len(password) - half, half):
+        if int(scored.score) >= MIN_SCORE:
+            break
+        piece = zxcvbn(password[start : start + length], user_inputs)
+        scored = max(scored, piece, key=lambda entropy: entropy.guesses)
+    return scored
+
+
+def _scored_length(password: str) -> int:
+    """Return how many characters may be scored at once."""
+    readings = math.prod(max(1, len(set(each).intersection(password))) for each in SUBSTITUTES)
+    return min(max(math.isqrt(MAX_SCORING_WORK // readings), MIN_SCORED_LENGTH), MAX_SCORED_LENGTH)
 
 
 class PasswordHasher:
@@ -93,10 +132,18 @@ class PasswordHasher:
         self._min_length = min_length
         self._queue_seconds = queue_seconds
         self._hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+        zxcvbn("load its dictionaries", [])  # 0.2 s, which the first visitor need not wait
         self._dummy_hash = self._hasher.hash(secrets.token_urlsafe())
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="password-hasher")
         self._queued = 0
         self._is_closed = False
+
+    async def validate(self, password: str, username: Username | None) -> None:
+        """Raise ValidationError if a new password is not allowed.
+
+        See `validate_password`.
+        """
+        await self._run(lambda: validate_password(password, username, self._min_length))
 
     async def hash_validated(self, password: str, username: Username, field: str = "password") -> str:
         """Return the hash of a new password.

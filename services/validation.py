@@ -16,3 +16,8 @@ class ValidationError(Exception):
         super().__init__(" ".join([message % values, *advice]))
         self.field = field
         self.messages = [(message, values), *((sentence, {}) for sentence in advice)]
+
+
+def gettext_noop(message: str) -> str:
+    """Mark a message for translation."""
+    return message

@@ -115,6 +115,9 @@ class Visitor:
         await self.get("/?registered=zoe", htmx=False)
         for password in REFUSED_PASSWORDS:
             await self.post("/register", username="Anna", password=password)
+        for password in (*REFUSED_PASSWORDS, PASSWORD):
+            form = {"username": "Anna", "password": password}
+            await self._send("POST", "/register/check", None, form, htmx=True)
 
     async def use_an_account(self) -> None:
         await self.post("/sign-in", username="zoe", password=OTHER_PASSWORD)

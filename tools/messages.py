@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import zxcvbn
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
@@ -24,12 +23,11 @@ OPTIONS = {"trimmed": "true", "trim_blocks": "true", "lstrip_blocks": "true"}
 
 
 def collect() -> Catalog:
-    """Return all sentences of the program and of zxcvbn's advice, without translations."""
+    """Return all sentences of the program, without translations."""
     catalogue = Catalog(fuzzy=False)
-    sources = [file for pattern in SOURCES for file in sorted(ROOT.glob(pattern))]
-    for file in [*sources, Path(zxcvbn.__file__).with_name("feedback.py")]:
+    for file in (file for pattern in SOURCES for file in sorted(ROOT.glob(pattern))):
         method = "jinja2" if file.suffix == ".html" else "python"
-        name = file.relative_to(ROOT).as_posix() if file in sources else "zxcvbn"
+        name = file.relative_to(ROOT).as_posix()
         for _line, message, _comments, _context in extract_from_file(method, file, KEYWORDS, options=OPTIONS):
             catalogue.add(message, locations=[(name, 0)])
     return catalogue

@@ -11,11 +11,10 @@ from queries.sessions import insert_session
 from queries.users import Account, select_account, update_password_hash
 from services.live_list import WAIT_SECONDS
 from services.tokens import hash_token, new_token
-from services.validation import ValidationError
+from services.validation import ValidationError, gettext_noop
 from web.client_address import client_address
 from web.cookies import DEVICE, SESSION, read_cookie, set_device_cookie, set_session_cookie
 from web.current_account import current_account
-from web.i18n import gettext_noop
 from web.rate_limits import (
     ACCOUNT,
     OWN_SIGN_IN_PER_ADDRESS,

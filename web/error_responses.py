@@ -11,7 +11,8 @@ from db import OutcomeUnknownError
 from services.live_list import TooManyViewersError
 from services.logs import log_unavailable
 from services.passwords import BusyError
-from web.i18n import gettext, gettext_noop, ngettext, ngettext_noop
+from services.validation import gettext_noop
+from web.i18n import gettext, ngettext, ngettext_noop
 from web.request_context import is_htmx
 from web.responses import render
 from web.urls import build_url, see_other

@@ -108,11 +108,6 @@ def ngettext(singular: str, plural: str, count: int) -> str:
     return str(_translations[get_locale().language].ngettext(singular, plural, count))
 
 
-def gettext_noop(message: str) -> str:
-    """Mark a message for translation."""
-    return message
-
-
 def ngettext_noop(singular: str, plural: str) -> tuple[str, str]:
     """Mark a message with a number in it for translation."""
     return singular, plural

@@ -24,7 +24,12 @@ class RateLimit:
     seconds: int
 
 
-REGISTER = RateLimit("register", 30, 60)  # for one address: a classroom may be behind it
+# For one address, behind which a class of 35 may register within a minute: with 3 attempts each, a check
+# of name or password at each pause in typing, and a few searches. What guesses passwords counts below.
+REGISTER = RateLimit("register", 150, 60)
+CHECK_USERNAME = RateLimit("check-username", 600, 60)
+CHECK_PASSWORD = RateLimit("check-password", 600, 60)
+SEARCH = RateLimit("search", 300, 60)
 SIGN_IN_PER_ADDRESS = RateLimit("sign-ins", 60, 60)  # whatever the user names
 SIGN_IN_PER_ADDRESS_AND_NAME = RateLimit("sign-in", 10, 60)
 WRONG_PASSWORDS = RateLimit("wrong-passwords", 100, 3600)  # for one user name, whatever the addresses
@@ -32,9 +37,7 @@ WRONG_PASSWORDS = RateLimit("wrong-passwords", 100, 3600)  # for one user name, 
 # strangers, who could keep them out (OWASP: Slow Down Online Guessing Attacks with Device Cookies).
 OWN_SIGN_IN_PER_ADDRESS = RateLimit("own-sign-ins", 60, 60)
 OWN_WRONG_PASSWORDS = RateLimit("own-wrong-passwords", 30, 3600)  # for one session or browser
-ACCOUNT = RateLimit("account", 30, 60)
-CHECK_USERNAME = RateLimit("check-username", 120, 60)
-SEARCH = RateLimit("search", 120, 60)
+ACCOUNT = RateLimit("account", 60, 60)
 DRAW_QR_CODE = RateLimit("qr-code", 30, 60)  # of an address that nobody has shared lately
 
 

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from quart import Quart
 
+from services.passwords import PasswordHasher
 from tests.helpers import (
     FORM,
     FORM_HEADERS,
@@ -20,6 +21,7 @@ from tests.helpers import (
     text_of,
     usernames,
 )
+from tests.page_states import REFUSED_PASSWORDS
 
 
 def encode(username: str, password: str = PASSWORD) -> str:
@@ -195,4 +197,71 @@ async def test_the_availability_of_a_name_is_one_line(
 
 async def test_checking_a_name_registers_nobody(client: httpx.AsyncClient, psql: psycopg.Connection) -> None:
     await client.get("/register/check?username=zoe")
+    assert usernames(psql) == []
+
+
+@pytest.mark.parametrize(
+    ("form", "answer"),
+    [
+        (encode("eve"), "<span>This password will do.</span>"),
+        (encode("a b"), "<span>This password will do.</span>"),
+        (encode("zoe"), "<span>This password will do.</span>"),
+        (f"password={PASSWORD}", "<span>This password will do.</span>"),
+        (encode("eve", ""), ""),
+        ("", ""),
+        (encode("eve", "short"), "Choose a longer password: at least 8 characters."),
+        (
+            encode("eve", "password"),
+            "This password is easy to guess. Very many people use it: choose three unrelated words instead.",
+        ),
+        (encode("quetzalcoatl", "quetzalcoatl7"), "This password is easy to guess. Add two unrelated words."),
+        (encode("ＱＵＥＴＺＡＬＣＯＡＴＬ", "quetzalcoatl7"), "This password is easy to guess."),
+        ("password=%FF", "This password did not arrive as text: type it again."),
+        (encode("eve", "x" * 5000), "Choose a shorter password: at most 256 characters."),
+    ],
+)
+@pytest.mark.parametrize("htmx", [False, True])
+async def test_whether_a_password_will_do_is_one_line(
+    app: Quart, form: str, answer: str, *, htmx: bool
+) -> None:
+    client = http_client(app, htmx=htmx)
+    await register(client)
+    response = await client.post("/register/check", content=form, headers=FORM_HEADERS)
+    assert response.status_code == 200
+    line = response.text.strip()
+    assert line.startswith(answer)
+    assert bool(line) is bool(answer)
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("password", [*REFUSED_PASSWORDS[1:], PASSWORD, "anna-anna", "Anna1987", "a" * 256])
+async def test_the_check_of_a_password_says_what_registering_says(app: Quart, password: str) -> None:
+    client = http_client(app, htmx=True)
+    form = {"username": "Anna", "password": password}
+    checked = (await client.post("/register/check", data=form)).text.strip()
+    registered = await client.post("/register", data=form)
+    if registered.status_code == 200:
+        assert checked == "<span>This password will do.</span>"
+    else:
+        assert checked == text_of(registered, "#register-message")
+
+
+async def test_a_password_that_is_checked_is_neither_stored_nor_logged_nor_sent_back(
+    app: Quart, psql: psycopg.Connection, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("DEBUG")
+    client = http_client(app, htmx=True)
+    responses = []
+    for password in (PASSWORD, "Quetzalcoatl", "violet\x00otter"):
+        form = {"username": "zoe", "password": password}
+        responses.append(await client.post("/register/check", data=form))
+        monkeypatch.setattr(PasswordHasher, "QUEUE_LENGTH", 0)
+        responses.append(await client.post("/register/check", data=form))
+        monkeypatch.undo()
+    tables = [name for (name,) in psql.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+    stored = [psql.execute(f"SELECT * FROM {name}").fetchall() for name in tables]
+    said = caplog.text + str(stored) + "".join(f"{each.headers} {each.text}" for each in responses)
+    assert "users" in tables
+    for secret in (PASSWORD, "uetzalcoatl", "otter"):
+        assert secret not in said
     assert usernames(psql) == []

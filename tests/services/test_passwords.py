@@ -1,16 +1,26 @@
 import asyncio
+import gzip
 import os
 import secrets
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import argon2
 import pytest
 
 from services import passwords
-from services.passwords import BusyError, PasswordHasher, normalize_password, validate_password
+from services.passwords import (
+    COMMON_PASSWORDS,
+    BusyError,
+    PasswordHasher,
+    normalize_password,
+    validate_password,
+)
 from services.usernames import Username
 from services.validation import ValidationError
 from tests.helpers import OTHER_PASSWORD, PASSWORD
@@ -52,7 +62,7 @@ def record_calls(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> l
         ("violet\ud800otter-lamp", "invisible"),
         ("violet\ufffdotter-lamp", "did not arrive"),
         ("password", "easy to guess. "),
-        ("aaaaaaaaaaaaaaaa", "easy to guess. Repeats"),
+        ("aaaaaaaaaaaaaaaa", "easy to guess. It repeats itself"),
         ("zoezoezoe", "easy to guess"),
     ],
 )
@@ -121,10 +131,36 @@ def test_spaces_of_any_width_are_one() -> None:
     assert normalize_password("violet\u3000otter\u00a0lamp") == "violet otter lamp"
 
 
+def test_the_3000_most_common_passwords_are_refused() -> None:
+    """OWASP ASVS 5, 6.2.4.
+
+    They are the first 3,000 of Django 5.2's django/contrib/auth/common-passwords.txt.gz, by Royce
+    Williams (BSD 3-Clause, see services/common_passwords.txt).
+    """
+    common = gzip.decompress(Path(__file__).with_name("common_passwords.txt.gz").read_bytes())
+    assert len(set(common.decode().splitlines())) == 3000
+    allowed = []
+    for password in common.decode().splitlines():
+        with suppress(ValidationError):
+            allowed.append(validate_password(password, ZOE, 8))
+    assert allowed == []
+
+
+@pytest.mark.parametrize("password", ["yuantuo2012", "Yuantuo2012!", "pe#5gz29ptzmse", "friend of emily"])
+def test_common_passwords_that_zxcvbn_does_not_know_are_refused_too(password: str) -> None:
+    with pytest.raises(ValidationError, match="easy to guess"):
+        validate_password(password, ZOE, 8)
+
+
+def test_every_common_password_of_our_list_is_a_password() -> None:
+    assert len(set(COMMON_PASSWORDS)) == len(COMMON_PASSWORDS) == 323
+    assert all(len(password) >= 8 for password in COMMON_PASSWORDS)
+
+
 @pytest.mark.parametrize("score", range(5))
 def test_a_password_needs_a_score_of_3(monkeypatch: pytest.MonkeyPatch, score: int) -> None:
-    scored = {"score": score, "feedback": {"warning": "", "suggestions": []}}
-    monkeypatch.setattr(passwords, "zxcvbn", lambda *_args, **_kwargs: scored)
+    scored = SimpleNamespace(score=score, feedback=None)
+    monkeypatch.setattr(passwords, "zxcvbn", lambda *_args: scored)
     if score < 3:
         with pytest.raises(ValidationError, match="easy to guess"):
             validate_password(PASSWORD, ZOE, 8)
@@ -132,11 +168,53 @@ def test_a_password_needs_a_score_of_3(monkeypatch: pytest.MonkeyPatch, score: i
         assert validate_password(PASSWORD, ZOE, 8) == PASSWORD
 
 
-def test_of_a_hostile_password_only_16_characters_are_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("filler", ["a", "0123456789", "qwertyuiop", "password"])
+@pytest.mark.parametrize("length", [16, 32, 40, 100, 101, 200, 238])
+def test_a_strong_part_makes_a_password_strong_wherever_it_stands(filler: str, length: int) -> None:
+    weak = (filler * length)[:length]
+    with pytest.raises(ValidationError, match="easy to guess"):
+        validate_password(weak, ZOE, 8)
+    for start in (0, length // 2, length):
+        password = f"{weak[:start]}violet otter lamp{weak[start:]}"
+        assert validate_password(password, ZOE, 8) == password
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("telecommunications", 100),
+        ("4567890123" * 25, 100),
+        ("aeio13457" * 28, 100),
+        ("4@" * 128, 100),
+        ("({[<" * 64, 100),
+        ("69@4" * 64, 100),
+        ("1!|7+" * 52, 74),
+        ("1!|({[<" * 36, 64),
+        ("4@({[<691!|$5+7" * 17, 16),
+    ],
+)
+def test_the_more_ways_to_read_a_password_the_less_is_scored_at_once(
+    monkeypatch: pytest.MonkeyPatch, text: str, length: int
+) -> None:
     scored = record_calls(monkeypatch, passwords, "zxcvbn")
-    hostile = "4@8({[6|!1$5+7%2" * 16
-    validate_password(hostile, ZOE, 8)
-    assert scored == [(hostile[:16],)]
+    with suppress(ValidationError):
+        validate_password(text[:256], ZOE, 8)
+    piece, user_inputs = scored[0]
+    assert (piece, user_inputs[:2]) == (text[:length], ["Zoe", "zoe"])
+
+
+def test_pieces_of_a_weak_password_overlap_by_half_and_reach_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    scored = []
+
+    def score(piece: str, _user_inputs: list[str]) -> SimpleNamespace:
+        scored.append(piece)
+        return SimpleNamespace(score=2, guesses=len(scored), feedback=None)
+
+    monkeypatch.setattr(passwords, "zxcvbn", score)
+    text = "".join(map(chr, range(0x4E00, 0x4F00)))
+    with pytest.raises(ValidationError):
+        validate_password(text, ZOE, 8)
+    assert scored == [text[:100], text[50:150], text[100:200], text[150:250], text[200:]]
 
 
 @pytest.mark.parametrize("text", ["short", "x" * 257, "violet\x00otter-lamp"])
@@ -157,10 +235,24 @@ async def test_a_new_password_is_checked_and_hashed_with_argon2id(hasher: Passwo
         await hasher.hash_validated("zoezoezoe", ZOE)
 
 
+async def test_a_new_password_is_validated_as_when_it_is_hashed(hasher: PasswordHasher) -> None:
+    await hasher.validate(PASSWORD, ZOE)
+    for password, username in (("zoezoezoe", ZOE), ("password", None), ("short", None)):
+        with pytest.raises(ValidationError):
+            await hasher.validate(password, username)
+    await hasher.validate("quetzalcoatl7x", None)
+    with pytest.raises(ValidationError):
+        await hasher.validate("quetzalcoatl7x", Username("quetzalcoatl7x", "quetzalcoatl7x"))
+    hasher.QUEUE_LENGTH = 0
+    with pytest.raises(BusyError):
+        await hasher.validate(PASSWORD, ZOE)
+
+
 async def test_a_new_password_has_the_least_length_of_the_settings() -> None:
     hasher = PasswordHasher(21)
-    with pytest.raises(ValidationError, match="at least 21"):
-        await hasher.hash_validated(PASSWORD, ZOE)
+    for validate in (hasher.hash_validated, hasher.validate):
+        with pytest.raises(ValidationError, match="at least 21"):
+            await validate(PASSWORD, ZOE)
     hasher.close()
 
 
@@ -239,10 +331,11 @@ async def test_passwords_are_scored_hashed_and_verified_off_the_event_loop(
 
         monkeypatch.setattr(owner, name, record)
     hashed = await hasher.hash_validated(PASSWORD, ZOE)
+    await hasher.validate(PASSWORD, ZOE)
     await hasher.hash(PASSWORD)
     await hasher.verify(PASSWORD, hashed)
     await hasher.verify(PASSWORD, None)
-    assert len(threads) == 5
+    assert len(threads) == 6
     assert threading.get_ident() not in threads
 
 

@@ -211,6 +211,16 @@ async def test_a_full_queue_of_passwords_says_that_nothing_is_lost(
     assert usernames(psql) == []
 
 
+async def test_a_password_check_that_fails_says_so_by_the_field(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PasswordHasher, "QUEUE_LENGTH", 0)
+    response = await client.post("/register/check", data=FORM, headers=HTMX)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert text_of(response, "#password-check") == NOTHING_IS_LOST
+    assert (await client.post("/register/check", headers=HTMX)).status_code == 200
+
+
 async def test_a_database_that_only_reads_is_read_and_refuses_only_changes(
     database_url: str, psql: psycopg.Connection
 ) -> None:
