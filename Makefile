@@ -4,7 +4,7 @@ EXAMPLES ?= 100000
 PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: run test check format bench soak screenshots messages vendor lock clean help
+.PHONY: run test browsers check format bench soak screenshots messages vendor lock clean help
 
 run: .venv/.run  ## serve Roster on http://127.0.0.1:8000 (settings: .env.example)
 	@exec $(BIN)/python serve.py
@@ -14,6 +14,9 @@ test: .venv/.browser  ## run all tests, in a real PostgreSQL and a real Chromium
 	$(BIN)/coverage run -m pytest -n 4
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+browsers: .venv/.engines  ## run the main flows in Firefox and in WebKit too (Debian's, installed as root)
+	$(BIN)/python -m pytest -n 2 tests/engines
 
 check: .venv/.dev  ## check the format, the code style and the types
 	$(BIN)/ruff format --check --quiet
@@ -68,4 +71,8 @@ help:  ## show these lines
 
 .venv/.browser: .venv/.dev
 	@$(BIN)/python -m tools.programs
+	@touch $@
+
+.venv/.engines: .venv/.dev
+	@$(BIN)/python -m tools.engines
 	@touch $@

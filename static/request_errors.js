@@ -6,7 +6,6 @@ const messageText = (id) => htmx.find(id).content.textContent.trim();
 const isUsernameCheck = ({ target }) => target.id === "username";
 
 const showRequestError = (event) => {
-  if (isEventStream(event)) showConnected(false);
   if (isEventStream(event) || isUsernameCheck(event)) return;
   // A form that was sent may have arrived; for a search that makes no difference.
   const section = event.target.closest?.("#register, #account");
@@ -19,11 +18,10 @@ htmx.on("htmx:error", showRequestError);
 
 htmx.on("htmx:before:response", (event) => {
   const { status, headers } = event.detail.ctx.response;
-  if (status < 400) return;
+  if (status < 400 || isEventStream(event)) return;
   // web/cache_headers.py puts it there.
   const isFromRoster = headers.get("Vary")?.includes("HX-Request");
-  const isIgnored = isEventStream(event) || (isUsernameCheck(event) && status >= 500);
-  if (isFromRoster && !isIgnored) return;
+  if (isFromRoster && !(isUsernameCheck(event) && status >= 500)) return;
   event.preventDefault();
   showRequestError(event);
 });
@@ -32,7 +30,8 @@ htmx.on("htmx:before:response", (event) => {
 htmx.on("htmx:before:request", (event) => {
   if (!isEventStream(event)) htmx.find("#notice").textContent = "";
 });
-htmx.on("htmx:sse:after:connection", () => {
-  const notice = htmx.find("#notice");
-  if (notice.textContent === messageText("#offline-message")) notice.textContent = "";
+htmx.on("live", () => {
+  for (const place of htmx.findAll("#register-message, #account-message, #notice")) {
+    if (place.textContent === messageText("#offline-message")) place.textContent = "";
+  }
 });

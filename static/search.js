@@ -14,7 +14,7 @@ window.addEventListener("popstate", () => {
 });
 
 // A search that failed without a connection is sent again.
-htmx.on("htmx:sse:after:connection", () => {
+htmx.on("live", () => {
   if (!isComposing() && htmx.find("#q").value !== queryInAddress()) htmx.find("#search").requestSubmit();
 });
 

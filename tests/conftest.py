@@ -51,6 +51,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = f"{folder.name}/run"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out tests/engines unless it is named: only `make browsers` installs what it needs."""
+    is_named = any("engines" in argument for argument in config.args)
+    return True if collection_path == ROOT / "tests" / "engines" and not is_named else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def handle_signals() -> None:
     """Reset ignored signals: programs that a test starts would ignore them, too.

@@ -34,19 +34,24 @@ def install() -> None:
     The browser may come from Playwright instead. Tests that need another program are skipped without it.
     """
     missing = [name for name in PACKAGES if shutil.which(name, path=PATH) is None]
-    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run(["apt-get", "update", "-qq"], check=False)
-        for name in missing:
-            _install_package(name)
-        if find_browser() is None:
-            _install_package("chromium")
+    install_packages(missing)
+    if missing and find_browser() is None:
+        install_packages(["chromium"])
     if find_browser() is None:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
 
 
-def _install_package(name: str) -> None:
-    install = ["apt-get", "install", "-qq", "-y", name]
-    subprocess.run(install, check=False, stdout=subprocess.DEVNULL)
+def install_packages(names: list[str]) -> None:
+    """Install Debian packages, as root and where there is apt-get.
+
+    One that fails does not stop the others.
+    """
+    if not names or os.geteuid() != 0 or not shutil.which("apt-get"):
+        return
+    subprocess.run(["apt-get", "update", "-qq"], check=False)
+    for name in names:
+        install = ["apt-get", "install", "-qq", "-y", name]
+        subprocess.run(install, check=False, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
 """static/event_stream.js: the list follows every change, and the page says whether it does."""
 
+import asyncio
 from unittest.mock import patch
 
 import psycopg
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from app import create_app
 from routes import event_stream
-from routes.event_stream import HEARTBEAT_SECONDS
+from routes.event_stream import HEARTBEAT, HEARTBEAT_SECONDS
 from settings import Settings
 from tests.browser.helpers import (
     Visit,
@@ -22,6 +23,13 @@ from tests.browser.helpers import (
 )
 from tests.helpers import StartServer, add_users, serving
 
+OTHER_PAGE = '<h1>another page</h1><hx-partial hx-target="#notice">another page</hx-partial>'
+OTHER_RESPONSES = [(200, "text/html"), (204, "text/html"), (502, "text/html")]
+NOTE_LIVE = """
+wasLive = false;
+live = document.querySelector("#live");
+new MutationObserver(() => wasLive ||= !live.hidden).observe(live, {attributeFilter: ["hidden"]});
+"""
 CONNECT_TIMEOUT = RETRY_INTERVAL = 10_000  # milliseconds
 HIDE = """
 setInterval = () => 0;  // the page would also try again after 10 s
@@ -95,6 +103,89 @@ async def test_a_connection_without_a_response_is_tried_again(offline_page: Page
         await page.clock.fast_forward(CONNECT_TIMEOUT + 1000)
         await page.clock.fast_forward(RETRY_INTERVAL + 1000)
         await wait_until_live(page)
+
+
+@pytest.mark.parametrize(("status", "content_type"), OTHER_RESPONSES)
+async def test_a_first_response_that_is_no_stream_is_not_shown_and_tried_again(
+    offline_page: Page, status: int, content_type: str
+) -> None:
+    page = offline_page
+    await page.clock.install()
+    await page.route(
+        "**/live**", lambda route: route.fulfill(status=status, content_type=content_type, body=OTHER_PAGE)
+    )
+    await page.reload()
+    await expect(page.locator("#connecting")).to_be_visible()
+    async with page.expect_request("**/live**"):
+        await page.clock.fast_forward(RETRY_INTERVAL + 1000)
+    await expect(page.locator("#live")).to_be_hidden()
+    await expect(page.get_by_text("another page")).to_have_count(0)
+    await page.unroute("**/live**")
+    await page.clock.fast_forward(RETRY_INTERVAL + 1000)
+    await wait_until_live(page)
+
+
+@pytest.mark.parametrize(("status", "content_type"), OTHER_RESPONSES)
+async def test_a_later_response_that_is_no_stream_is_not_live(
+    offline_page: Page, status: int, content_type: str
+) -> None:
+    page = offline_page
+    await wait_until_live(page)
+    await page.route(
+        "**/live**", lambda route: route.fulfill(status=status, content_type=content_type, body=OTHER_PAGE)
+    )
+    await go_offline(page)
+    await expect(page.locator("#connecting")).to_be_visible()
+    await page.evaluate(NOTE_LIVE)
+    async with expect_dom_event(page, "htmx:sse:before:connection"):
+        pass
+    assert not await page.evaluate("wasLive")
+    await expect(page.get_by_text("another page")).to_have_count(0)
+    await page.unroute("**/live**")
+    await wait_until_live(page)
+
+
+async def test_pauses_grow_while_the_server_closes_each_connection_at_once(offline_page: Page) -> None:
+    page = offline_page
+    await page.clock.install()
+    await page.reload()
+    await wait_until_live(page)
+    await page.route(
+        "**/live**",
+        lambda route: route.fulfill(content_type="text/event-stream", body=HEARTBEAT.decode()),
+    )
+    async with expect_dom_event(page, "htmx:sse:before:connection"):
+        await page.evaluate("dispatchEvent(new Event('offline'))")
+    for _ in range(5):
+        async with expect_dom_event(page, "htmx:sse:before:connection"):
+            await page.clock.fast_forward(15_000)
+    requests = note_requests(page, "live")
+    await page.clock.fast_forward(5_000)
+    await page.locator("#username").fill("zoe")
+    await expect(page.locator("#availability")).to_have_text("zoe is free.")
+    assert requests == []
+    await page.unroute("**/live**")
+    await page.clock.fast_forward(15_000)
+    await wait_until_live(page)
+
+
+async def test_two_triggers_at_once_make_one_connection(page: Page) -> None:
+    is_released = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await is_released.wait()
+        await route.continue_()
+
+    await page.route("**/live**", hold)
+    requests = note_requests(page, "live")
+    async with page.expect_request("**/live**"):
+        await page.reload()
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    is_released.set()
+    await wait_until_live(page)
+    await page.locator("#username").fill("zoe")
+    await expect(page.locator("#availability")).to_have_text("zoe is free.")
+    assert len(requests) == 1
 
 
 async def test_the_page_says_connecting_when_the_server_ends_the_stream(offline_page: Page) -> None:

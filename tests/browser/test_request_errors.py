@@ -1,6 +1,7 @@
 """static/request_errors.js: what the page says when a request fails, and where."""
 
 import psycopg
+import pytest
 from playwright.async_api import Page, Route, expect
 
 from tests.browser.helpers import (
@@ -46,6 +47,34 @@ async def test_an_offline_registration_keeps_the_typed_text(offline_page: Page) 
     await page.context.set_offline(offline=False)
     await page.get_by_role("button", name="Register").click()
     await expect(page.locator("#register-message")).to_have_text("zoe is registered. Sign in")
+
+
+async def test_that_no_answer_came_stays_true_when_the_connection_is_back(offline_page: Page) -> None:
+    page = offline_page
+    await wait_until_live(page)
+    await page.context.set_offline(offline=True)
+    await register(page, "zoe")
+    await expect(page.locator("#register-message")).to_have_text(NO_ANSWER)
+    await expect(page.locator("#connecting")).to_be_visible()
+    await page.context.set_offline(offline=False)
+    await wait_until_live(page)
+    await expect(page.locator("#register-message")).to_have_text(NO_ANSWER)
+
+
+@pytest.mark.parametrize("place", ["#register-message", "#account-message", "#notice"])
+async def test_no_place_says_that_there_is_no_connection_once_it_is_back(page: Page, place: str) -> None:
+    await wait_until_live(page)
+    await page.evaluate(
+        """(place) => {
+            const sentence = document.querySelector("#offline-message").content.textContent.trim();
+            document.querySelector(place).textContent = sentence;
+        }""",
+        place,
+    )
+    await expect(page.locator(place)).to_contain_text("no connection")
+    await go_offline(page)
+    await wait_until_live(page)
+    await expect(page.locator(place)).to_be_empty()
 
 
 async def test_an_offline_sign_in_shows_the_error_in_its_section(offline_page: Page) -> None:
