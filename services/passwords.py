@@ -22,7 +22,8 @@ from services.validation import REPLACEMENT_CHARACTER, ValidationError
 
 MAX_LENGTH = 256  # NIST SP 800-63B-4 asks for at least 64
 MAX_TYPED_LENGTH = 4 * MAX_LENGTH  # letters may still come with separate accents
-EXAMPLE = "copper giraffe monday"  # is shown to everybody, so nobody may use it
+# Those of the hint, in English and Chinese: everybody sees them, so nobody may use them.
+EXAMPLES = "copper giraffe monday", "kafei changjinglu zhouyi"
 MIN_SCORE = 3  # of zxcvbn's 0 to 4: 10^8 guesses and more
 
 # zxcvbn holds the GIL while it scores, and reads 100 characters at most. Its time grows with the square
@@ -97,7 +98,7 @@ def _score(password: str, username: Username | None) -> Entropy:
     first strong one: the whole is no weaker, unless it only repeats how it begins.
     """
     names = [username.shown, username.key] if username else []
-    user_inputs = [*names, EXAMPLE, *COMMON_PASSWORDS]
+    user_inputs = [*names, *EXAMPLES, *COMMON_PASSWORDS]
     length = _scored_length(password)
     scored = zxcvbn(password[:length], user_inputs)
     half = length // 2

@@ -10,7 +10,6 @@ from db import pool_timeout
 from queries.roster import select_version
 from queries.user_list import UserPage, select_user_page
 from services.live_list import WAIT_SECONDS, Snapshot
-from services.passwords import EXAMPLE
 from services.usernames import fold_prefix
 from web.client_address import client_address
 from web.forms import read_list_query
@@ -39,7 +38,6 @@ def init_app(app: Quart) -> None:
     settings = get_services(app).settings
     app.jinja_env.globals.update(
         build_url=build_url,
-        example_password=EXAMPLE,
         password_min_length=settings.password_min_length,
         public_origin=settings.public_origin,
     )

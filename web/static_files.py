@@ -30,7 +30,6 @@ SCRIPTS = (
     "read_only_while_sending.js",
     "form_errors.js",
     "show_password.js",
-    "open_sign_in.js",
     "you_badge.js",
     "new_row_animation.js",
     "screen_reader_announcements.js",

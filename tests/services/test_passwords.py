@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import argon2
 import pytest
+from quart import Quart
 
 from services import passwords
 from services.passwords import (
@@ -23,7 +24,7 @@ from services.passwords import (
 )
 from services.usernames import Username
 from services.validation import ValidationError
-from tests.helpers import OTHER_PASSWORD, PASSWORD
+from tests.helpers import OTHER_PASSWORD, PASSWORD, http_client, text_of
 
 NormalForm = Literal["NFC", "NFD"]
 
@@ -396,3 +397,11 @@ async def test_closing_refuses_the_passwords_that_still_wait(hasher: PasswordHas
     assert {type(result) for result in results} == {str, BusyError}
     with pytest.raises(BusyError):
         await hasher.hash(PASSWORD)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_the_example_in_the_hint_is_refused(app: Quart, language: str) -> None:
+    page = await http_client(app).get("/", params={"lang": language})
+    [example] = [example for example in passwords.EXAMPLES if example in text_of(page, "#password-check")]
+    with pytest.raises(ValidationError):
+        validate_password(example, None, 8)
