@@ -300,7 +300,7 @@ async def test_without_javascript_registering_signs_in(client: httpx.AsyncClient
     page = await client.get(response.headers["Location"])
     assert text_of(page, "#register-message .welcome") == "Zoe2, you are in"
     assert text_of(page, "#sign-out bdi") == "Zoe2"
-    assert len(parse_html(page).select("#register-panel > details:not([open]) form")) == 1
+    assert len(parse_html(page).select("#register-panel > details:not([open]) + form")) == 1
 
 
 async def test_a_registration_is_done_although_no_session_can_begin(
@@ -334,7 +334,7 @@ async def test_registering_somebody_else_changes_nothing_for_who_is_signed_in(
     assert response.status_code == 200
     assert text_of(response, "#register-message strong") == "eve"
     assert "The 2nd on the list." in text_of(response, "#register-message")
-    [field] = parse_html(response).select("#register-panel > details[open] #username[autofocus]")
+    [field] = parse_html(response).select("#register-panel > details[open] + form #username[autofocus]")
     assert field["value"] == ""
     assert dict(visitor.cookies) == cookies
     assert text_of(await visitor.get("/", params={"q": ""}), "#sign-out bdi") == "Zoe"
@@ -345,7 +345,7 @@ async def test_signing_in_folds_the_form_to_register_away_and_signing_out_brings
 ) -> None:
     for response, folded in ((await sign_in(visitor), 1), (await visitor.post("/sign-out"), 0)):
         [form] = parse_html(response).select("hx-partial[hx-target='#register-panel']")
-        assert len(form.select("details:not([open]) > #register-form")) == folded
+        assert len(form.select("details:not([open]) + #register-form")) == folded
         assert len(form.select("#register-form")) == 1
 
 

@@ -41,7 +41,7 @@ async def test_a_registration_with_htmx_brings_an_empty_form_and_the_new_list(
     assert not is_page(response)
     assert text_of(response, "#register-message .welcome") == "Zoe, you are in"
     assert "You are the 2nd on the list." in text_of(response, "#register-message")
-    [field] = parse_html(response).select("#register-panel > details:not([open]) #username")
+    [field] = parse_html(response).select("#register-panel > details:not([open]) + form #username")
     assert field["value"] == ""
     assert not parse_html(response).select("[aria-invalid]")
     assert text_of(response, "#count") == "2"
