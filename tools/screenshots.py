@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ FONTS = """
       <string>Noto Sans Hebrew</string>
     </edit>
   </match>
-  <include>/etc/fonts/fonts.conf</include>
+  <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
 </fontconfig>
 """
 
@@ -144,15 +145,15 @@ def take_devices(album: Album) -> None:
     """Take the page with some people, as it is at first sight."""
     looks = {
         "": {},
-        "-dark": {"color_scheme": "dark"},
-        "-chinese": {"locale": "zh-CN"},
-        "-chinese-dark": {"locale": "zh-CN", "color_scheme": "dark"},
+        "dark": {"color_scheme": "dark"},
+        "Chinese": {"locale": "zh-CN"},
     }
-    for device, viewport in VIEWPORTS.items():
-        for look, options in looks.items():
-            if device == "phone" or look != "-chinese-dark":
-                caption = f"{device}{look}".replace("-", ", ").replace("chinese", "Chinese").capitalize()
-                album.take(f"{device}{look}", caption, viewport=viewport, **options)
+    for device, (look, options) in product(VIEWPORTS, looks.items()):
+        caption = f"{device.capitalize()}, {look}".removesuffix(", ")
+        name = caption.lower().replace(", ", "-")
+        album.take(name, caption, viewport=VIEWPORTS[device], **options)
+    dark = {"locale": "zh-CN", "color_scheme": "dark"}
+    album.take("phone-chinese-dark", "Phone, Chinese, dark", viewport=PHONE, **dark)
 
 
 def take_registration(album: Album) -> None:
@@ -178,10 +179,10 @@ def take_registration(album: Album) -> None:
         page.locator("#register .reveal").click()
         page.locator("#password").press("Enter")
         page.locator("#password[aria-invalid]").wait_for()
-        album.save(page, "refused-password-phone", "The password is weak")
+        album.save(page, "refused-password-phone", "The password is weak, and shown")
     with album.open(viewport=PHONE) as page, album.open(viewport=PROJECTOR) as projector:
         register(page, "zoe")
-        album.save(page, "success-phone", "Success")
+        album.save(page, "success-phone", "Success on a phone")
         projector.locator("#newest", has_text="zoe").wait_for()
         album.save(projector, "projector-live", "The same moment on the projector")
     with album.open() as page:
@@ -221,7 +222,7 @@ def take_list(album: Album) -> None:
 def take_long_list(album: Album) -> None:
     """Take a list of many people."""
     with album.open() as page:
-        page.locator("#count", has_text="1,").wait_for()
+        page.locator("#count", has_text="1,000").wait_for()
         album.save(page, "desktop-1000", "1,000 people")
         page.locator("#users [rel=next]").click()
         page.locator("#users-title", has_text="Earlier").wait_for()
