@@ -34,7 +34,7 @@ soak: .venv/.dev  ## run under load for 30 minutes, with a fault a minute; draw 
 	@$(BIN)/python -m tools.soak $(MINUTES)
 	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q --timeout=0 tests/faults/test_hostile_input.py
 
-screenshots: .venv/.browser  ## take the pictures of the README
+screenshots: .venv/.browser  ## take a picture of every state of the page, into docs/screenshots
 	$(BIN)/python -m tools.screenshots
 
 messages: .venv/.dev  ## bring the translations up to date with the code and the templates

@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks import (
     burst,
     event_loop,
+    first_screen,
     first_visit,
     live_latency,
     page,
@@ -28,6 +29,7 @@ SUBJECTS = {
     "size": size.measure,
     "first_visit": first_visit.measure,
     "page": page.measure,
+    "first_screen": first_screen.measure,
     "registrations": registrations.measure,
     "sign_in": sign_in.measure,
     "loop": event_loop.measure,

@@ -91,9 +91,13 @@ class StatementLog:
 
 def section(title: str, text: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a section of the results in Markdown: a title, what was done, and a table of figures."""
-    table = [columns, ["---"] * len(columns), *rows]
-    lines = ["| " + " | ".join(cells) + " |" for cells in table]
-    return f"## {title}\n\n{text.strip()}\n\n" + "\n".join(lines) + "\n"
+    return f"## {title}\n\n{text.strip()}\n\n{table(columns, rows)}"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
 
 
 def milliseconds(seconds: Iterable[float]) -> str:
