@@ -9,7 +9,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from app import create_app
 from settings import Settings
-from tests.browser.helpers import FLAGS, Visit, watch
+from tests.browser.helpers import FLAGS, PUBLIC_ORIGIN, Visit, watch
 from tests.helpers import serving
 from tools.programs import find_browser
 
@@ -26,7 +26,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture
 async def url(database_url: str, compiled_templates: FileSystemBytecodeCache) -> AsyncIterator[str]:
-    app = create_app(Settings(database_url=database_url, rate_limits=False))
+    app = create_app(Settings(database_url=database_url, rate_limits=False, public_origin=PUBLIC_ORIGIN))
     app.jinja_env.bytecode_cache = compiled_templates
     async with serving(app) as url:
         yield url
@@ -69,6 +69,7 @@ async def visit(browser: Browser, url: str) -> AsyncIterator[Visit]:
             *,
             locale: str = "en-US",
             width: int = 1280,
+            height: int = 800,
             javascript: bool = True,
             user_agent: str | None = None,
         ) -> Page:
@@ -76,7 +77,7 @@ async def visit(browser: Browser, url: str) -> AsyncIterator[Visit]:
                 base_url=url,
                 locale=locale,
                 java_script_enabled=javascript,
-                viewport={"width": width, "height": 800},
+                viewport={"width": width, "height": height},
                 user_agent=user_agent,
             )
             windows.push_async_callback(context.close)

@@ -4,6 +4,7 @@ import asyncio
 import re
 
 import psycopg
+import pytest
 from playwright.async_api import Page, Route, expect
 
 from tests.browser.helpers import (
@@ -80,12 +81,13 @@ async def test_the_newer_of_two_searches_wins(page: Page, psql: psycopg.Connecti
 async def test_a_change_of_the_list_leaves_the_text_that_somebody_types(
     page: Page, psql: psycopg.Connection
 ) -> None:
+    add_users(psql, 1)
     await wait_until_live(page)
     async with without_response(page, "**/users?q=**"):
         async with page.expect_request("**/users?q=half"):
             await page.get_by_label("Search").fill("half")
-        add_users(psql, 1)
-        await expect(page.locator("#count")).to_have_text("1")
+        add_users(psql, 1, "more")
+        await expect(page.locator("#count")).to_have_text("2")
         await expect(page.get_by_label("Search")).to_have_value("half")
 
 
@@ -134,6 +136,20 @@ async def test_a_search_without_a_connection_is_sent_again_later(
     await expect(page.locator("#users li bdi")).to_have_text(["user2"])
     await expect(page.locator("#notice")).to_be_empty()
     await expect(page).to_have_url("/?q=user2")
+
+
+@pytest.mark.parametrize(("width", "scrolls"), [(390, True), (1280, False)])
+async def test_results_below_the_fold_are_scrolled_into_view(
+    visit: Visit, psql: psycopg.Connection, width: int, scrolls: bool
+) -> None:
+    add_users(psql, 60)
+    page = await visit(width=width, height=844)
+    await page.get_by_label("Search").fill("user1")
+    await expect(page.locator("#users li")).to_have_count(11)
+    await expect(page.locator("#users-title")).to_be_in_viewport()
+    await expect(page.locator("#users li").first).to_be_in_viewport()
+    await expect(page.get_by_label("Search")).to_be_in_viewport()
+    assert await page.evaluate("scrollY > 0") == scrolls
 
 
 async def test_going_back_on_a_small_page_causes_no_error(visit: Visit) -> None:
