@@ -19,10 +19,10 @@ async def test_the_sign_in_link_leads_to_a_form_with_the_name(visit: Visit) -> N
     page = await visit(**PHONE)
     with patch("routes.registration.begin_session", AsyncMock(return_value=False)):
         await register(page, "Zoe")
-    await expect(page.locator("#register-message")).to_contain_text("Zoe is registered.")
+        await expect(page.locator("#register-message")).to_contain_text("Zoe is registered.")
     await page.locator("#account summary").click()  # closes it
     await page.get_by_role("link", name="Sign in").click()
-    await expect(page.get_by_text("User name").first).to_be_in_viewport(ratio=1)
+    await expect(page.locator("[for=sign-in-username]")).to_be_in_viewport(ratio=1)
     await expect(page.locator("#sign-in-username")).to_have_value("Zoe")
     await page.locator("#sign-in-password").fill(PASSWORD)
     await page.keyboard.press("Enter")
@@ -47,6 +47,7 @@ async def test_whoever_opens_the_address_of_a_registration_can_sign_in(
 
 async def test_the_own_row_is_marked_until_the_sign_out(page: Page, psql: psycopg.Connection) -> None:
     await register(page, "Zoe")
+    await expect(page.locator("#newest li")).to_contain_text(["Zoe you"])
     add_users(psql, 1)
     await expect(page.locator("#newest li")).to_have_count(2)
     await expect(page.locator("#newest li").nth(1)).to_contain_text("Zoe you")
@@ -59,10 +60,15 @@ async def test_the_own_row_is_marked_until_the_sign_out(page: Page, psql: psycop
     await expect(page.locator("#newest li em")).to_have_count(1)
     await page.reload()
     await expect(page.locator("#newest li em")).to_have_count(1)
+    await page.get_by_label("Search").fill("zoe")
+    await expect(page.locator("#users-title")).to_have_text("1 person found")
+    await expect(page.locator("#users li")).to_contain_text(["Zoe you"])
     await page.get_by_role("button", name="Sign out").first.click()
     await expect(page.locator("#account-message")).to_have_text("You are signed out.")
-    await expect(page.locator("#newest li em")).to_have_count(0)
+    await expect(page.locator("#users li em")).to_have_count(0)
     await page.go_back()
+    await expect(page.locator("#newest li")).to_have_count(2)
+    await expect(page.locator("#newest li em")).to_have_count(0)
     await expect(page.locator("#account")).not_to_contain_text("Signed in as")
 
 
