@@ -12,7 +12,7 @@ from playwright.async_api import ConsoleMessage, Page, Request, Route, expect
 from tests.helpers import PASSWORD, add_users, names_in
 
 FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
-PUBLIC_ORIGIN = "http://roster.example"  # which the QR code is of
+PUBLIC_ORIGIN = "http://sign-up.example"  # which the QR code is of
 PHONE = {"width": 390, "height": 844}
 FROM_ROSTER = {"Content-Type": "text/html", "Vary": "HX-Request"}  # headers of every response of ours
 TOO_OFTEN = '<hx-partial hx-target="#notice" hx-swap="innerHTML">Too often.</hx-partial>'

@@ -75,9 +75,9 @@ class Visitor:
     def field(self, place: str, sentence: str) -> Locator:
         return self.page.locator(place).get_by_label(self.translate(sentence), exact=True)
 
-    async def expect_message(self, place: str, sentence: str, **values: str) -> None:
+    async def expect_message(self, selector: str, sentence: str, **values: str) -> None:
         said = self.translate(sentence, **values).replace("<strong><bdi>", "").replace("</bdi></strong>", "")
-        await expect(self.page.locator(place)).to_contain_text(said)
+        await expect(self.page.locator(selector)).to_contain_text(said)
 
     async def expect_same_language(self) -> None:
         await expect(self.page).to_have_url(re.compile(rf"[?&]lang={self._locale.language}(&|#|$)"))
@@ -300,9 +300,9 @@ async def test_no_qr_code_is_shown_where_others_cannot_open_the_page(
 
 
 async def test_a_password_can_be_pasted(page: Page) -> None:
-    await page.locator("#q").fill(PASSWORD)
-    await page.locator("#q").press("Control+A")
-    await page.locator("#q").press("Control+C")
+    await page.locator("#username").fill(PASSWORD)
+    await page.locator("#username").press("Control+A")
+    await page.locator("#username").press("Control+C")
     await page.locator("#account summary").click()
     for selector in ("#password", "#sign-in-password"):
         await page.locator(selector).press("Control+V")
