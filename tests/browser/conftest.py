@@ -69,7 +69,6 @@ async def visit(browser: Browser, url: str) -> AsyncIterator[Visit]:
             *,
             locale: str = "en-US",
             width: int = 1280,
-            height: int = 800,
             javascript: bool = True,
             user_agent: str | None = None,
         ) -> Page:
@@ -77,7 +76,7 @@ async def visit(browser: Browser, url: str) -> AsyncIterator[Visit]:
                 base_url=url,
                 locale=locale,
                 java_script_enabled=javascript,
-                viewport={"width": width, "height": height},
+                viewport={"width": width, "height": 800},
                 user_agent=user_agent,
             )
             windows.push_async_callback(context.close)

@@ -15,8 +15,8 @@ async def background_color(element: Locator) -> str:
     return str(await element.evaluate("(element) => getComputedStyle(element).backgroundColor"))
 
 
-async def test_the_sign_in_link_leads_to_a_form_with_the_name(visit: Visit) -> None:
-    page = await visit(**PHONE)
+async def test_the_sign_in_link_leads_to_a_form_with_the_name(page: Page) -> None:
+    await page.set_viewport_size(PHONE)
     with patch("routes.registration.begin_session", AsyncMock(return_value=False)):
         await register(page, "Zoe")
         await expect(page.locator("#register-message")).to_contain_text("Zoe is registered.")

@@ -269,10 +269,11 @@ async def test_an_own_registration_is_animated_but_no_page_of_the_list(
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 async def test_the_first_screen_of_a_phone_has_the_form_the_number_and_the_search(
-    visit: Visit, psql: psycopg.Connection, lang: str
+    page: Page, psql: psycopg.Connection, lang: str
 ) -> None:
-    add_users(psql, 23)
-    page = await visit(f"/?lang={lang}", **PHONE)
+    await add_listed_users(page, psql, 23)
+    await page.set_viewport_size(PHONE)
+    await page.goto(f"/?lang={lang}")
     for selector in ("#username", "#register-form > button", "#count", "#search"):
         await expect(page.locator(selector)).to_be_in_viewport(ratio=1)
     await expect(page.locator("#share .qr")).to_be_hidden()
@@ -280,19 +281,16 @@ async def test_the_first_screen_of_a_phone_has_the_form_the_number_and_the_searc
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 async def test_a_wide_screen_has_everything_at_once_and_a_projector_has_large_names(
-    visit: Visit, psql: psycopg.Connection, lang: str
+    page: Page, psql: psycopg.Connection, lang: str
 ) -> None:
-    add_users(psql, 23)
-    page = await visit(f"/?lang={lang}", width=1280, height=720)
-    fifth_row = page.locator("#newest li").nth(4)
-    for element in (
-        *(page.locator(selector) for selector in ("#count", "#register-form > button", "#share .qr")),
-        fifth_row,
-    ):
-        await expect(element).to_be_in_viewport(ratio=1)
+    await add_listed_users(page, psql, 23)
+    await page.set_viewport_size({"width": 1280, "height": 720})
+    await page.goto(f"/?lang={lang}")
+    for selector in ("#count", "#register-form > button", "#share .qr", "#newest li:nth-child(5)"):
+        await expect(page.locator(selector)).to_be_in_viewport(ratio=1)
     await page.set_viewport_size({"width": 1920, "height": 1080})
-    size = await fifth_row.locator("bdi").evaluate("(name) => parseFloat(getComputedStyle(name).fontSize)")
-    assert size >= 28
+    name = page.locator("#newest bdi").first
+    assert await name.evaluate("(element) => parseFloat(getComputedStyle(element).fontSize)") >= 28
     await expect(page.locator("#share .qr")).to_be_in_viewport(ratio=1)
 
 
@@ -334,10 +332,11 @@ async def test_an_error_has_a_mark_before_it(
 
 
 async def test_the_label_of_a_refused_field_is_in_sight_on_a_phone(
-    visit: Visit, psql: psycopg.Connection
+    page: Page, psql: psycopg.Connection
 ) -> None:
-    add_users(psql, 50)
-    page = await visit(**PHONE)
+    await add_listed_users(page, psql, 50)
+    await page.set_viewport_size(PHONE)
+    await page.reload()
     await fill_register_form(page, "user1")
     await page.locator("#newest li").last.scroll_into_view_if_needed()
     await page.locator("#register-form").evaluate("(form) => form.requestSubmit()")

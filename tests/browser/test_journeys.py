@@ -142,9 +142,7 @@ async def registers_somebody_else(visitor: Visitor) -> None:
     await visitor.expect_message(
         "#register-message", "<strong><bdi>%(username)s</bdi></strong> is registered.", username="Kim"
     )
-    await visitor.expect_message(
-        "#register-message", "The %(place)s on the list.", place=visitor.ordinal(62)
-    )
+    await visitor.expect_message("#register-message", "The %(place)s on the list.", place=visitor.ordinal(62))
     await visitor.expect_message(
         "#account-panel", "Signed in as <strong><bdi>%(username)s</bdi></strong>", username="Zoe"
     )
@@ -273,7 +271,8 @@ async def expect_autocomplete(page: Page, expected: dict[str, str], form: str) -
 
 
 async def test_the_qr_code_is_loaded_once_and_only_where_it_is_shown(visit: Visit) -> None:
-    page = await visit("/nowhere", **PHONE)
+    page = await visit("/nowhere")
+    await page.set_viewport_size(PHONE)
     requests = note_requests(page, "share")
     await page.goto("/")
     await page.locator("#share a").scroll_into_view_if_needed()
