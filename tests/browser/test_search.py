@@ -127,7 +127,8 @@ async def test_a_search_without_a_connection_is_sent_again_later(
     offline_page: Page, psql: psycopg.Connection
 ) -> None:
     page = offline_page
-    add_users(psql, 3)
+    await add_listed_users(page, psql, 3)
+    await page.reload()
     await wait_until_live(page)
     await page.context.set_offline(offline=True)
     await page.get_by_label("Search").fill("user2")
@@ -165,8 +166,9 @@ async def test_going_back_on_a_small_page_causes_no_error(visit: Visit) -> None:
 async def test_search_works_without_javascript_and_the_page_is_not_live(
     visit: Visit, psql: psycopg.Connection
 ) -> None:
-    add_users(psql, 60, "ann")
-    page = await visit(javascript=False)
+    page = await visit("/share", javascript=False)
+    await add_listed_users(page, psql, 60, "ann")
+    await page.goto("/")
     await expect(page.locator("#live")).to_be_hidden()
     await page.get_by_label("Search").fill("ANN")
     await page.get_by_role("button", name="Search").click()
