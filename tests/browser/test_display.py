@@ -41,7 +41,6 @@ async (picture) => {
 # What moves in the list after a swap, with the properties that change, and how opaque the total is.
 NOTE_ANIMATIONS = """
 () => {
-    newest = "";
     animated = new Set();
     opacities = new Set();
     document.addEventListener("htmx:after:swap", () => {
@@ -52,7 +51,7 @@ NOTE_ANIMATIONS = """
             const {offset, computedOffset, easing, composite, ...properties} = effect.getKeyframes()[0];
             animated.add(`${name}: ${Object.keys(properties)}`);
         }
-        newest = document.querySelector("#newest bdi")?.textContent;
+        document.body.dataset.newest = document.querySelector("#newest bdi")?.textContent;
     });
 }
 """
@@ -238,14 +237,14 @@ async def test_a_new_user_is_animated_unless_motion_is_reduced(page: Page, psql:
     for milliseconds, name in (1000, "a"), (1399, "b"), (1400, "c"):
         await page.evaluate("(time) => { performance.now = () => time; }", milliseconds)
         add_users(psql, 1, name)
-        await page.wait_for_function(f"newest === '{name}1'")
+        await expect(page.locator("body")).to_have_attribute("data-newest", f"{name}1")
     assert await page.evaluate("[...animated]") == ["a1: translate", "c1: translate"]
     assert await page.evaluate("[...opacities]") == ["1"]
     await page.emulate_media(reduced_motion="reduce")
     await page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
     await page.evaluate("animated.clear(); performance.now = () => 9000;")
     add_users(psql, 1, "last")
-    await page.wait_for_function("newest === 'last1'")
+    await expect(page.locator("body")).to_have_attribute("data-newest", "last1")
     assert await page.evaluate("[...animated]") == []
     assert await page.evaluate("document.getAnimations().length") == 0
 
