@@ -26,7 +26,7 @@ htmx.on("htmx:before:history:update", (event) => {
 // On a phone the list stands below the forms: this brings what was found into sight.
 htmx.on("htmx:after:swap", ({ target }) => {
   if (!target.closest?.("#search")) return;
-  const { height, offsetTop } = visualViewport; // without the keyboard on the screen
+  const { height, offsetTop } = visualViewport; // what a keyboard on the screen leaves
   const { top } = htmx.find("#users-title").getBoundingClientRect();
   if (top - offsetTop > 0.6 * height) htmx.find("#search").scrollIntoView();
 });

@@ -147,6 +147,16 @@ async def test_availability_is_shown_while_somebody_types(page: Page, psql: psyc
     await expect(availability).to_contain_text("no spaces")
 
 
+async def test_a_password_is_checked_while_somebody_types(page: Page) -> None:
+    password, check = page.locator("#password"), page.locator("#password-check")
+    await expect(check).to_contain_text("At least 8 characters")
+    await password.press_sequentially("password")
+    await expect(check).to_contain_text("easy to guess")
+    await password.fill(PASSWORD)
+    await expect(check).to_have_text("This password will do.")
+    await expect(password).to_have_accessible_description("This password will do.")
+
+
 async def test_a_user_name_that_stays_the_same_is_not_checked_again(page: Page) -> None:
     requests = note_requests(page, "register/check")
     username = page.locator("#username")
