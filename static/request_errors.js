@@ -3,7 +3,7 @@
 const messageText = (id) => htmx.find(id).content.textContent.trim();
 
 // Runs by itself while somebody types, so its failure is not shown.
-const isUsernameCheck = ({ target }) => target.id === "username";
+const isUsernameCheck = ({ target }) => target.matches?.("input");
 
 const showRequestError = (event) => {
   if (isEventStream(event) || isUsernameCheck(event)) return;

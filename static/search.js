@@ -1,4 +1,4 @@
-// Keeps the search field and the address the same: HTMX changes the address, but not the field.
+// Keeps the search field and the address the same, and the results in sight: HTMX changes the address only.
 const queryInAddress = () => new URLSearchParams(location.search).get("q") ?? "";
 
 // A link may have left the search. While somebody types, the field is ahead of the address.
@@ -21,4 +21,12 @@ htmx.on("live", () => {
 // The same search twice makes one entry in the history.
 htmx.on("htmx:before:history:update", (event) => {
   if (event.detail.history.path === location.pathname + location.search) event.preventDefault();
+});
+
+// On a phone the list stands below the forms: this brings what was found into sight.
+htmx.on("htmx:after:swap", ({ target }) => {
+  if (!target.closest?.("#search")) return;
+  const { height, offsetTop } = visualViewport; // what a keyboard on the screen leaves
+  const { top } = htmx.find("#users-title").getBoundingClientRect();
+  if (top - offsetTop > 0.6 * height) htmx.find("#search").scrollIntoView();
 });

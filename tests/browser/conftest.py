@@ -9,7 +9,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from app import create_app
 from settings import Settings
-from tests.browser.helpers import FLAGS, Visit, watch
+from tests.browser.helpers import FLAGS, PUBLIC_ORIGIN, Visit, watch
 from tests.helpers import serving
 from tools.programs import find_browser
 
@@ -26,7 +26,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture
 async def url(database_url: str, compiled_templates: FileSystemBytecodeCache) -> AsyncIterator[str]:
-    app = create_app(Settings(database_url=database_url, rate_limits=False))
+    app = create_app(Settings(database_url=database_url, rate_limits=False, public_origin=PUBLIC_ORIGIN))
     app.jinja_env.bytecode_cache = compiled_templates
     async with serving(app) as url:
         yield url

@@ -7,11 +7,13 @@ from typing import Protocol
 from urllib.parse import unquote
 
 import psycopg
-from playwright.async_api import ConsoleMessage, Page, Request, Route, expect
+from playwright.async_api import ConsoleMessage, Page, Request, Route, ViewportSize, expect
 
 from tests.helpers import PASSWORD, add_users, names_in
 
 FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+PUBLIC_ORIGIN = "http://sign-up.example"  # which the QR code is of
+PHONE: ViewportSize = {"width": 390, "height": 844}
 FROM_ROSTER = {"Content-Type": "text/html", "Vary": "HX-Request"}  # headers of every response of ours
 TOO_OFTEN = '<hx-partial hx-target="#notice" hx-swap="innerHTML">Too often.</hx-partial>'
 

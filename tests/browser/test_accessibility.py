@@ -8,7 +8,7 @@ from typing import Literal
 
 import psycopg
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Response, expect
 
 from app import create_app
 from settings import Settings
@@ -59,8 +59,12 @@ async def visiting(visit: Visit, path: str, locale: Locale, origin: str = "") ->
     await page.context.close()
 
 
+def is_password_check(response: Response) -> bool:
+    return "/register/check" in response.url and response.request.method == "POST"
+
+
 async def read(page: Page) -> None:
-    del page
+    await expect(page.locator("#share .qr")).to_be_visible()
 
 
 async def submit_registration(page: Page, username: str, password: str = PASSWORD) -> None:
@@ -71,7 +75,13 @@ async def submit_registration(page: Page, username: str, password: str = PASSWOR
 
 async def register(page: Page) -> None:
     await submit_registration(page, "zoe")
-    await expect(page.locator("#register-message strong")).to_be_visible()
+    await expect(page.locator("#register-message .mark")).to_be_visible()
+
+
+async def register_somebody_else(page: Page) -> None:
+    await page.locator("#register summary").click()
+    await submit_registration(page, "kim")
+    await expect(page.locator("#register-message strong")).to_have_text("kim")
 
 
 async def register_again(page: Page) -> None:
@@ -143,15 +153,17 @@ async def delete_with_a_wrong_password(page: Page) -> None:
     await expect(page.locator("#delete-password")).to_have_attribute("aria-invalid", "true")
 
 
-async def open_the_share_address(page: Page) -> None:
-    await page.locator("#share summary").click()
-    await expect(page.locator("#share .qr")).to_be_visible()
-
-
 # Each state is reached from the one before it.
 STATES: dict[str, list[Callable[[Page], Awaitable[None]]]] = {
-    "reading": [read, go_to_older_people, search, search_without_result, open_the_share_address],
-    "registering": [type_a_name, show_the_password, choose_a_weak_password, register_again, register],
+    "reading": [read, go_to_older_people, search, search_without_result],
+    "registering": [
+        type_a_name,
+        show_the_password,
+        choose_a_weak_password,
+        register_again,
+        register,
+        register_somebody_else,
+    ],
     "account": [
         open_the_sign_in_form,
         sign_in_with_a_wrong_password,
@@ -183,6 +195,7 @@ async def test_axe_finds_no_violation_on_small_pages_and_in_a_chosen_language(
         ("/nowhere", [*LOCALES, CHOSEN]),
         ("/", [CHOSEN]),
         ("/?q=user", [CHOSEN]),
+        ("/?registered=user1", LOCALES),
     ):
         for locale in locales:
             async with visiting(visit, path, locale) as page:
@@ -198,8 +211,9 @@ async def test_axe_finds_no_violation_on_an_empty_or_changed_list(
             await expect(page.locator("#live")).to_be_visible()
             await expect(page.locator(".empty")).to_be_visible()
             assert await violations(page) == []
-            await search(page)
             add_users(psql, 1)
+            await search(page)
+            add_users(psql, 1, "more")
             await expect(page.locator("#to-newest a")).to_be_visible()
             assert await violations(page) == []
 
@@ -221,13 +235,16 @@ async def test_axe_finds_no_violation_while_the_database_is_away(
 async def test_axe_finds_no_violation_when_a_rate_limit_is_exceeded(
     visit: Visit, database_url: str, psql: psycopg.Connection
 ) -> None:
+    add_users(psql, 1)
     async with serving(create_app(Settings(database_url=database_url))) as url:
         for locale in LOCALES:
             async with visiting(visit, "/", locale, url) as page:
                 await page.request.post(f"{url}/register", form={})
                 await page.request.get(f"{url}/?q=a")
                 psql.execute("UPDATE rate_limits SET full_at = now() + interval '90 seconds'")
-                await submit_registration(page, "zoe")
+                # Its request would remove the notice below.
+                async with page.expect_response(is_password_check):
+                    await submit_registration(page, "zoe")
                 await expect(page.locator("#register-message")).not_to_be_empty()
                 await page.locator("#q").fill("a")
                 await expect(page.locator("#notice")).not_to_be_empty()

@@ -9,6 +9,7 @@ from tests.browser.helpers import (
     add_listed_users,
     expect_dom_event,
     fill_register_form,
+    register,
     wait_until_live,
 )
 from tests.helpers import OTHER_PASSWORD, PASSWORD, add_users
@@ -33,7 +34,7 @@ NOTE_MESSAGES = """
     for (const region of regions) {
         let last = region.textContent;
         new MutationObserver(() => {
-            const text = region.textContent.trim();
+            const text = region.textContent.trim().replace(/\\s+/g, " ");
             if (text && text !== last) messages.push([region.id, text]);
             last = text;
         }).observe(region, {childList: true, characterData: true, subtree: true});
@@ -130,12 +131,16 @@ async def test_each_message_is_announced_once(page: Page, psql: psycopg.Connecti
     for username, message in (
         ("user1", "user1 already exists. Choose another user name."),
         ("admin", "The user name admin is reserved: choose another."),
-        ("Zoe", "Zoe is registered. Sign in"),
-        ("Eve", "Eve is registered. Sign in"),
+        ("Zoe", "Zoe, you are in You are the 2nd on the list."),
     ):
         await fill_register_form(page, username)
         await page.locator("#password").press("Enter")
         await expect(page.locator("#register-message")).to_have_text(message)
+    await page.locator("#register summary").click()
+    await register(page, "Eve")
+    await expect(page.locator("#register-message")).to_have_text("Eve is registered. The 3rd on the list.")
+    await page.locator("#sign-out button").click()
+    await expect(page.locator("#account-message")).to_have_text("You are signed out.")
     await page.locator("#account summary").click()
     for password, place, message in (
         (OTHER_PASSWORD, "#sign-in-password-error", "User name or password is wrong."),
@@ -153,7 +158,8 @@ async def test_each_message_is_announced_once(page: Page, psql: psycopg.Connecti
     assert messages == [
         ("register-message", "user1 already exists. Choose another user name."),
         ("register-message", "The user name admin is reserved: choose another."),
-        ("register-message", "Zoe is registered. Sign in"),
-        ("register-message", "Eve is registered. Sign in"),
+        ("register-message", "Zoe, you are in You are the 2nd on the list."),
+        ("register-message", "Eve is registered. The 3rd on the list."),
+        ("account-message", "You are signed out."),
         ("account-message", "You are signed in."),
     ]

@@ -1,4 +1,4 @@
-"""The page on every screen: narrow, enlarged, dark, with forced colors, with motion or without."""
+"""The page on every screen and on paper: narrow, wide, dark, with forced colors, with motion or without."""
 
 from base64 import b64encode
 from typing import Any, Literal
@@ -8,11 +8,14 @@ import pytest
 from playwright.async_api import Browser, FloatRect, Locator, Page, Route, expect
 
 from tests.browser.helpers import (
+    FROM_ROSTER,
+    PHONE,
+    TOO_OFTEN,
     Visit,
     add_listed_users,
-    expect_dom_event,
     fill_register_form,
     register,
+    sign_in,
     wait_until_live,
     without_response,
 )
@@ -35,25 +38,54 @@ async (picture) => {
     return (Math.max(...luminances) + 0.05) / (Math.min(...luminances) + 0.05);
 }
 """
+# What moves in the list after a swap, with the properties that change, and how opaque the total is.
 NOTE_ANIMATIONS = """
 () => {
     animated = new Set();
+    opacities = new Set();
     document.addEventListener("htmx:after:swap", () => {
-        for (const {effect: {target}} of document.getAnimations()) {
-            animated.add(target.querySelector("bdi")?.textContent ?? target.id);
+        opacities.add(getComputedStyle(document.querySelector("#count")).opacity);
+        for (const {effect} of document.getAnimations()) {
+            if (!effect.target.closest(".list")) continue;
+            const name = effect.target.querySelector("bdi")?.textContent ?? effect.target.id;
+            const {offset, computedOffset, easing, composite, ...properties} = effect.getKeyframes()[0];
+            animated.add(`${name}: ${Object.keys(properties)}`);
         }
+        document.body.dataset.newest = document.querySelector("#newest bdi")?.textContent;
     });
 }
 """
-# What a reader sees and uses, except the times, whose own text the script replaces.
+# What a reader sees and uses, except what scripts add, and the times, whose own text they replace.
 MEASURE = """
 () => [...document.querySelectorAll("h1, h2, p, li, bdi, a, button, input, label, summary, section, form")]
-    .filter((element) => element.checkVisibility() && !element.closest("#event-stream"))
+    .filter((element) => element.checkVisibility())
+    .filter((element) => !element.closest("#event-stream, .reveal, #share div"))  // only with scripts
     .map((element) => {
         const {x, y, width, height} = element.getBoundingClientRect();
         const name = element.id || element.textContent.trim().slice(0, 30);
         return [element.localName, name, x, y, width, height];
     })
+"""
+PRINTED_BESIDE_THE_LIST = """
+() => {
+    const list = document.querySelector("#newest");
+    return [...document.querySelectorAll("body *")]
+        .filter((element) => element.checkVisibility() && element.getClientRects().length)
+        .filter((element) => !list.contains(element) && !element.contains(list))
+        .map(({outerHTML}) => outerHTML);
+}
+"""
+MARK = """(element) => getComputedStyle(element, "::before").content[1]"""  # after a quotation mark
+# The mark stands before the first line of text, in the same line box.
+MARK_BOX = """
+(element) => {
+    element.scrollIntoView({block: "center"});
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    const {left, top, height} = range.getClientRects()[0];
+    const size = 1.5 * parseFloat(getComputedStyle(element).fontSize);
+    return {x: left - size, y: top, width: size, height};
+}
 """
 TIMES = """
 () => [...document.querySelectorAll("relative-time")]
@@ -122,8 +154,6 @@ async def test_no_state_needs_sideways_scrolling(
     await page.goto(f"/?lang={lang}")
     await page.evaluate("size => document.documentElement.style.fontSize = size", size)
     await expect_no_sideways_scrolling(page)
-    await page.locator("#share summary").click()
-    await expect(page.locator("#share .qr")).to_be_visible()
     await fill_register_form(page, "w" * 31 + "1")
     await page.locator("#password").press("Enter")
     await expect(page.locator("#register-message")).to_contain_text("w" * 31 + "1")
@@ -135,20 +165,27 @@ async def test_no_state_needs_sideways_scrolling(
     await page.locator("#password").press("Enter")
     await expect(page.locator("#register-message")).to_contain_text("W" * 32)
     await expect_no_sideways_scrolling(page)
-    await page.locator("#register-message a").click()
-    await page.locator("#sign-in-password").fill(PASSWORD)
-    await expect_no_sideways_scrolling(page)
-    await page.locator("#sign-in-password").press("Enter")
     await expect(page.locator("#sign-out")).to_contain_text("W" * 32)
     await page.locator("#account summary").click()
     await expect(page.locator("#delete-password")).to_be_visible()
+    await page.locator("#register summary").click()
+    await expect(page.locator("#username")).to_be_visible()
     await expect_no_sideways_scrolling(page)
-    await page.locator("nav a").click()
+    await page.locator(".list nav a").click()
     await expect(page.locator("#newest")).to_have_count(0)
     await expect_no_sideways_scrolling(page)
     await page.locator("#q").fill("w" * 100)
     await expect(page.locator(".empty")).to_be_visible()
     await expect_no_sideways_scrolling(page)
+
+
+TEXT_BOX = """
+(element) => {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    return range.getBoundingClientRect().toJSON();
+}
+"""
 
 
 async def contrast(page: Page, area: FloatRect, measuring: Page) -> float:
@@ -172,17 +209,18 @@ async def test_fields_buttons_focus_and_live_dot_have_contrast(
     measuring = await browser.new_page()
     await page.emulate_media(color_scheme=scheme, forced_colors=forced)
     await expect(page.locator("#live")).to_be_visible()
-    live = await box(page.locator("#live"))
-    dot = FloatRect(x=live["x"] - 2, y=live["y"], width=10, height=live["height"])
+    live = await page.locator("#live").evaluate(TEXT_BOX)
+    dot = FloatRect(x=live["x"] - 16, y=live["y"], width=11, height=live["height"])
     assert await contrast(page, dot, measuring) >= 3
-    for selector in ("#username", "[aria-controls=password]", "#register-form > button"):
+    for selector in ("#username", "#register .reveal", "#register-form > button"):
         element = page.locator(selector)
         around = await box(element)
         edge, ring = (
             FloatRect(x=around["x"] - distance, y=around["y"] + around["height"] / 2, width=6, height=1)
             for distance in (3, 7)
         )
-        assert await contrast(page, edge, measuring) >= 3, selector
+        if selector != "#register .reveal":  # stands in its field, as a word
+            assert await contrast(page, edge, measuring) >= 3, selector
         assert await contrast(page, ring, measuring) == 1, selector
         await element.press("Shift")
         assert await contrast(page, ring, measuring) >= 3, selector
@@ -195,14 +233,18 @@ async def test_a_new_user_is_animated_unless_motion_is_reduced(page: Page, psql:
     await wait_until_live(page)
     await expect(page.locator("#newest li")).to_have_count(1)
     await page.evaluate(NOTE_ANIMATIONS)
-    async with expect_dom_event(page, "htmx:sse:after:message"):
-        add_users(psql, 1, "more")
-    assert await page.evaluate("[...animated].sort()") == ["count", "more1"]
+    # Of changes in quick succession only one in 400 ms moves.
+    for milliseconds, name in (1000, "a"), (1399, "b"), (1400, "c"):
+        await page.evaluate("(time) => { performance.now = () => time; }", milliseconds)
+        add_users(psql, 1, name)
+        await expect(page.locator("body")).to_have_attribute("data-newest", f"{name}1")
+    assert await page.evaluate("[...animated]") == ["a1: translate", "c1: translate"]
+    assert await page.evaluate("[...opacities]") == ["1"]
     await page.emulate_media(reduced_motion="reduce")
     await page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
-    await page.evaluate("animated.clear()")
-    async with expect_dom_event(page, "htmx:sse:after:message"):
-        add_users(psql, 1, "last")
+    await page.evaluate("animated.clear(); performance.now = () => 9000;")
+    add_users(psql, 1, "last")
+    await expect(page.locator("body")).to_have_attribute("data-newest", "last1")
     assert await page.evaluate("[...animated]") == []
     assert await page.evaluate("document.getAnimations().length") == 0
 
@@ -222,7 +264,84 @@ async def test_an_own_registration_is_animated_but_no_page_of_the_list(
         assert await page.evaluate("[...animated]") == []
         await register(page, "zoe")
         await expect(page.locator("#newest li bdi").first).to_have_text("zoe")
-        assert await page.evaluate("[...animated].sort()") == ["count", "zoe"]
+        assert await page.evaluate("[...animated]") == ["zoe: translate"]
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+async def test_the_first_screen_of_a_phone_has_the_form_the_number_and_the_search(
+    page: Page, psql: psycopg.Connection, lang: str
+) -> None:
+    await add_listed_users(page, psql, 23)
+    await page.set_viewport_size(PHONE)
+    await page.goto(f"/?lang={lang}")
+    for selector in ("#username", "#register-form > button", "#count", "#search"):
+        await expect(page.locator(selector)).to_be_in_viewport(ratio=1)
+    await expect(page.locator("#share .qr")).to_be_hidden()
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+async def test_a_wide_screen_has_everything_at_once_and_a_projector_has_large_names(
+    page: Page, psql: psycopg.Connection, lang: str
+) -> None:
+    await add_listed_users(page, psql, 23)
+    await page.set_viewport_size({"width": 1280, "height": 720})
+    await page.goto(f"/?lang={lang}")
+    for selector in ("#count", "#register-form > button", "#share .qr", "#newest li:nth-child(5)"):
+        await expect(page.locator(selector)).to_be_in_viewport(ratio=1)
+    await page.set_viewport_size({"width": 1920, "height": 1080})
+    name = page.locator("#newest bdi").first
+    assert await name.evaluate("(element) => parseFloat(getComputedStyle(element).fontSize)") >= 28
+    await expect(page.locator("#share .qr")).to_be_in_viewport(ratio=1)
+
+
+async def test_on_paper_there_is_only_the_list(page: Page, psql: psycopg.Connection) -> None:
+    await add_listed_users(page, psql, 60)
+    await page.reload()
+    await page.emulate_media(media="print")
+    await expect(page.locator("#newest li").last).to_be_visible()
+    assert await page.evaluate(PRINTED_BESIDE_THE_LIST) == []
+
+
+@pytest.mark.parametrize("forced", ["active", "none"])
+async def test_an_error_has_a_mark_before_it(
+    browser: Browser, page: Page, psql: psycopg.Connection, forced: Literal["active", "none"]
+) -> None:
+    measuring = await browser.new_page()
+    await add_listed_users(page, psql, 1)
+    await page.reload()
+    await page.emulate_media(forced_colors=forced)
+    await page.route(
+        "**/users?q=x", lambda route: route.fulfill(status=429, headers=FROM_ROSTER, body=TOO_OFTEN)
+    )
+
+    async def expect_mark(selector: str) -> None:
+        error = page.locator(selector)
+        await expect(error).not_to_be_empty()
+        assert await error.evaluate(MARK) == "!", selector
+        around = await error.evaluate(MARK_BOX)
+        assert await contrast(page, around, measuring) >= 3, selector
+
+    await page.get_by_label("Search").fill("x")
+    await expect_mark("#notice")
+    await sign_in(page, "nobody")
+    await expect_mark("#sign-in-password-error")
+    await register(page, "user1", "password")
+    await expect_mark("#register-message")
+    await expect_mark("#availability")
+    await measuring.close()
+
+
+async def test_the_label_of_a_refused_field_is_in_sight_on_a_phone(
+    page: Page, psql: psycopg.Connection
+) -> None:
+    await add_listed_users(page, psql, 50)
+    await page.set_viewport_size(PHONE)
+    await page.reload()
+    await fill_register_form(page, "user1")
+    await page.locator("#newest li").last.scroll_into_view_if_needed()
+    await page.locator("#register-form").evaluate("(form) => form.requestSubmit()")
+    await expect(page.locator("#username")).to_be_focused()
+    await expect(page.locator("[for=username]")).to_be_in_viewport(ratio=1)
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -62,8 +62,11 @@ async def test_on_android_a_search_does_not_wait_for_the_end_of_a_word(
     assert requests == ["users?q=z", "users?q=zoe"]
 
 
-async def test_a_failed_search_is_sent_again_after_an_input_method_was_used(offline_page: Page) -> None:
+async def test_a_failed_search_is_sent_again_after_an_input_method_was_used(
+    offline_page: Page, psql: psycopg.Connection
+) -> None:
     page = offline_page
+    await add_listed_users(page, psql, 1)
     await page.clock.install()
     await page.reload()
     await wait_until_live(page)

@@ -6,12 +6,23 @@ from typing import Literal
 
 import psycopg
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
-from tests.browser.helpers import Visit, add_listed_users, fill_register_form, note_requests
-from tests.helpers import OTHER_PASSWORD, PASSWORD
-from web.i18n import Locale, force_locale, gettext
+from app import create_app
+from settings import Settings
+from tests.browser.helpers import (
+    PHONE,
+    PUBLIC_ORIGIN,
+    Visit,
+    add_listed_users,
+    fill_register_form,
+    note_requests,
+    register,
+)
+from tests.helpers import OTHER_PASSWORD, PASSWORD, serving
+from web.i18n import Locale, force_locale, format_ordinal, gettext
 
+SEARCH = "Search: names that begin with"
 Way = Literal["mouse", "keyboard", "no JavaScript"]
 
 
@@ -27,6 +38,10 @@ class Visitor:
     def translate(self, sentence: str, **values: str) -> str:
         with force_locale(self._locale):
             return gettext(sentence) % values
+
+    def ordinal(self, value: int) -> str:
+        with force_locale(self._locale):
+            return format_ordinal(value)
 
     async def tab_to(self, element: Locator) -> None:
         """Move the focus to an element with the Tab key alone."""
@@ -60,9 +75,9 @@ class Visitor:
     def field(self, place: str, sentence: str) -> Locator:
         return self.page.locator(place).get_by_label(self.translate(sentence), exact=True)
 
-    async def expect_message(self, place: str, sentence: str, **values: str) -> None:
+    async def expect_message(self, selector: str, sentence: str, **values: str) -> None:
         said = self.translate(sentence, **values).replace("<strong><bdi>", "").replace("</bdi></strong>", "")
-        await expect(self.page.locator(place)).to_contain_text(said)
+        await expect(self.page.locator(selector)).to_contain_text(said)
 
     async def expect_same_language(self) -> None:
         await expect(self.page).to_have_url(re.compile(rf"[?&]lang={self._locale.language}(&|#|$)"))
@@ -84,7 +99,15 @@ async def test_everything_works_in_the_language_of_the_link(
     await expect(page.locator("html")).not_to_have_attribute("lang", Locale(language).tag)
     await visitor.press(page.get_by_role("link", name={"en": "English", "zh": "简体中文"}[language]))
     await visitor.expect_same_language()
-    for journey in (registers, signs_in, searches, pages, shares, changes_the_password, deletes_the_account):
+    for journey in (
+        registers,
+        registers_somebody_else,
+        searches,
+        pages,
+        shares,
+        changes_the_password,
+        deletes_the_account,
+    ):
         await journey(visitor)
         await visitor.expect_same_language()
 
@@ -100,25 +123,36 @@ async def registers(visitor: Visitor) -> None:
     await visitor.fill(visitor.field("#register", "Password"), PASSWORD)
     await visitor.press(visitor.button("Register"))
     await visitor.expect_message(
-        "#register-message", "<strong><bdi>%(username)s</bdi></strong> is registered.", username="Zoe"
+        "#register-message", "<strong><bdi>%(username)s</bdi></strong>, you are in", username="Zoe"
     )
-    await expect(visitor.page.locator("#newest li bdi").first).to_have_text("Zoe")
-
-
-async def signs_in(visitor: Visitor) -> None:
-    await visitor.press(visitor.link("Sign in"))
-    await expect(visitor.field("#sign-in", "User name")).to_have_value("Zoe")
-    await visitor.fill(visitor.field("#sign-in", "Password"), PASSWORD)
-    await visitor.press(visitor.button("Sign in"))
-    await visitor.expect_message("#account-message", "You are signed in.")
+    await visitor.expect_message(
+        "#register-message", "You are the %(place)s on the list.", place=visitor.ordinal(61)
+    )
+    await visitor.expect_message(
+        "#account-panel", "Signed in as <strong><bdi>%(username)s</bdi></strong>", username="Zoe"
+    )
     await expect(visitor.page.locator("#newest li").first).to_contain_text(f"Zoe {visitor.translate('you')}")
 
 
+async def registers_somebody_else(visitor: Visitor) -> None:
+    await visitor.press(visitor.page.locator("#register summary"))
+    await visitor.fill(visitor.field("#register", "User name"), "Kim")
+    await visitor.fill(visitor.field("#register", "Password"), PASSWORD)
+    await visitor.press(visitor.button("Register"))
+    await visitor.expect_message(
+        "#register-message", "<strong><bdi>%(username)s</bdi></strong> is registered.", username="Kim"
+    )
+    await visitor.expect_message("#register-message", "The %(place)s on the list.", place=visitor.ordinal(62))
+    await visitor.expect_message(
+        "#account-panel", "Signed in as <strong><bdi>%(username)s</bdi></strong>", username="Zoe"
+    )
+
+
 async def searches(visitor: Visitor) -> None:
-    await visitor.fill(visitor.field("#search", "Search"), "USER1")
+    await visitor.fill(visitor.field("#search", SEARCH), "USER1")
     await visitor.press(visitor.button("Search"))
     await expect(visitor.page.locator("#users li")).to_have_count(11)
-    await visitor.fill(visitor.field("#search", "Search"), "nobody")
+    await visitor.fill(visitor.field("#search", SEARCH), "nobody")
     await visitor.press(visitor.button("Search"))
     await expect(visitor.page.locator(".empty bdi")).to_have_text("nobody")
     await visitor.expect_same_language()
@@ -128,18 +162,15 @@ async def searches(visitor: Visitor) -> None:
 
 async def pages(visitor: Visitor) -> None:
     await visitor.press(visitor.link("Older"))
-    await expect(visitor.page.locator("#users li")).to_have_count(11)
+    await expect(visitor.page.locator("#users li")).to_have_count(12)
     await visitor.expect_same_language()
     await visitor.press(visitor.link("Newer"))
     await expect(visitor.page.locator("#newest li")).to_have_count(50)
 
 
 async def shares(visitor: Visitor) -> None:
-    await visitor.press(visitor.page.locator("#share summary"))
-    if visitor.has_javascript:
-        await expect(visitor.page.locator("#share .qr")).to_be_visible()
-        return
-    await visitor.press(visitor.link("Address and QR code"))
+    await expect(visitor.page.locator("#share .qr")).to_be_visible(visible=visitor.has_javascript)
+    await visitor.press(visitor.link("Share this page"))
     await expect(visitor.page.locator("main .qr")).to_be_visible()
     await visitor.expect_same_language()
     await visitor.press(visitor.link("Back to the list"))
@@ -180,25 +211,26 @@ async def deletes_the_account(visitor: Visitor) -> None:
     await visitor.fill(visitor.field("#account", "Password, to delete the account"), OTHER_PASSWORD)
     await visitor.press(visitor.button("Delete account"))
     await visitor.expect_message("#account-message", "Your account is deleted.")
-    await expect(visitor.page.locator("#newest li bdi").first).to_have_text("user60")
+    await expect(visitor.page.locator("#newest li bdi").first).to_have_text("Kim")
 
 
 @pytest.mark.parametrize("way", ["mouse", "keyboard"])
 @pytest.mark.parametrize("lang", ["en", "zh"])
 async def test_a_password_can_be_shown_and_hidden(visit: Visit, way: Way, lang: str) -> None:
     visitor = Visitor(await visit(f"/?lang={lang}"), way, lang)
-    password, show = visitor.field("#register", "Password"), visitor.button("Show").first
+    password, reveal = visitor.field("#register", "Password"), visitor.page.locator("#register .reveal")
     await visitor.fill(visitor.field("#register", "User name"), "Zoe")
     await visitor.fill(password, PASSWORD)
-    await expect(show).to_have_accessible_description(visitor.translate("Password"))
-    for shown in (True, False, True):
-        await visitor.press(show, "Space")
-        await expect(password).to_have_attribute("type", "text" if shown else "password")
-        await expect(show).to_have_attribute("aria-pressed", str(shown).lower())
+    await expect(reveal).to_have_accessible_description(visitor.translate("Password"))
+    await expect(reveal).to_have_accessible_name(visitor.translate("Show"))
+    for is_shown in (True, False, True):
+        await visitor.press(reveal, "Space")
+        await expect(password).to_have_attribute("type", "text" if is_shown else "password")
+        await expect(reveal).to_have_accessible_name(visitor.translate("Hide" if is_shown else "Show"))
         await expect(password).to_have_value(PASSWORD)
     await visitor.press(visitor.button("Register"))
     await visitor.expect_message(
-        "#register-message", "<strong><bdi>%(username)s</bdi></strong> is registered.", username="Zoe"
+        "#register-message", "<strong><bdi>%(username)s</bdi></strong>, you are in", username="Zoe"
     )
     await expect(password).to_have_attribute("type", "password")
 
@@ -211,11 +243,10 @@ async def test_no_button_is_useless_without_javascript(visit: Visit) -> None:
 
 
 async def test_password_managers_know_every_field(page: Page) -> None:
-    await page.request.post("/register", form={"username": "zoe", "password": PASSWORD})
     await expect_autocomplete(page, {"username": "username", "password": "new-password"}, "#register-form")
     await expect_autocomplete(page, {"username": "username", "password": "current-password"}, "#sign-in")
-    await page.request.post("/sign-in", form={"username": "zoe", "password": PASSWORD})
-    await page.reload()
+    await register(page, "zoe")
+    await expect(page.locator("#sign-out")).to_be_visible()
     change, delete = "form[action='/account/password']", "form[action='/account/delete']"
     await expect_autocomplete(
         page,
@@ -239,20 +270,38 @@ async def expect_autocomplete(page: Page, expected: dict[str, str], form: str) -
     assert found == expected
 
 
-async def test_the_address_to_share_is_loaded_once(page: Page) -> None:
+async def test_the_qr_code_is_loaded_once_and_only_where_it_is_shown(visit: Visit) -> None:
+    page = await visit("/nowhere")
+    await page.set_viewport_size(PHONE)
     requests = note_requests(page, "share")
-    for is_open in (True, False, True, False):
-        await page.locator("#share summary").click()
-        await expect(page.locator("#share .qr")).to_be_visible(visible=is_open)
+    await page.goto("/")
+    await page.locator("#share a").scroll_into_view_if_needed()
     await page.locator("#username").fill("zoe")
     await expect(page.locator("#availability")).to_have_text("zoe is free.")
+    assert requests == []
+    for width in (1280, 390, 1280):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await expect(page.locator("#share .qr")).to_be_visible(visible=width == 1280)
+    await page.locator("#username").fill("eve")
+    await expect(page.locator("#availability")).to_have_text("eve is free.")
     assert requests == ["share"]
 
 
+async def test_no_qr_code_is_shown_where_others_cannot_open_the_page(
+    browser: Browser, database_url: str
+) -> None:
+    async with serving(create_app(Settings(database_url=database_url))) as url:
+        page = await browser.new_page(base_url=url)
+        await page.goto("/")
+        await expect(page.locator("#share")).to_contain_text("BIND=0.0.0.0")
+        await expect(page.locator("#share .qr")).to_have_count(0)
+        await page.context.close()
+
+
 async def test_a_password_can_be_pasted(page: Page) -> None:
-    await page.locator("#q").fill(PASSWORD)
-    await page.locator("#q").press("Control+A")
-    await page.locator("#q").press("Control+C")
+    await page.locator("#username").fill(PASSWORD)
+    await page.locator("#username").press("Control+A")
+    await page.locator("#username").press("Control+C")
     await page.locator("#account summary").click()
     for selector in ("#password", "#sign-in-password"):
         await page.locator(selector).press("Control+V")
@@ -262,7 +311,7 @@ async def test_a_password_can_be_pasted(page: Page) -> None:
 ORDER = """
 () => {
     const {activeElement} = document, {x, y, height} = activeElement.getBoundingClientRect();
-    return [activeElement.id || activeElement.textContent.trim(), x, y + scrollY, height];
+    return [activeElement.id || activeElement.innerText.trim(), x, y + scrollY, height];
 }
 """
 
@@ -273,21 +322,26 @@ async def test_the_tab_key_follows_the_order_on_the_screen(
 ) -> None:
     await add_listed_users(page, psql, 60)
     await page.reload()
+    await expect(page.locator("#share .qr")).to_be_visible()
     if state != "at first":
         await fill_register_form(page, "zoe" if state == "registered" else "user1")
         await page.locator("#password").press("Enter")
         await expect(page.locator("#register-message")).not_to_be_empty()
-        await expect(page.get_by_role("button", name="Register")).to_be_enabled()
+        await expect(page.locator("#register-form > button")).to_be_enabled()
         await page.locator("body").click(position={"x": 1, "y": 1})
     stops: list[tuple[str, float, float, float]] = []
-    while not stops or stops[-1][0] != "简体中文":
+    while not stops or stops[-1][0] != "Older":
         await page.keyboard.press("Tab")
         stops.append(await page.evaluate(ORDER))
     names = [name for name, *_ in stops]
-    message = ["Sign in"] if state == "registered" else []
+    forms = (
+        ["Sign out", "Change password, delete account", "Register somebody else"]
+        if state == "registered"
+        else ["Sign in", "username", "password", "Show", "Register"]
+    )
     assert names == [
-        *("Roster", *message, "username", "password", "Show", "Register", "Sign in"),
-        *("q", "Search", "Older", "Share this page", "English", "简体中文"),
+        *("Roster", "English", "简体中文", *forms),
+        *("Share this page", PUBLIC_ORIGIN, "q", "Search", "Older"),
     ]
     for (upper, x, y, height), (lower, next_x, next_y, _) in pairwise(stops):
         assert next_y >= y + height / 2 or next_x > x, f"{lower} comes after {upper}, but stands before it"

@@ -46,7 +46,7 @@ async def test_an_offline_registration_keeps_the_typed_text(offline_page: Page) 
     await expect(page.locator("#password")).to_have_value(PASSWORD)
     await page.context.set_offline(offline=False)
     await page.get_by_role("button", name="Register").click()
-    await expect(page.locator("#register-message")).to_have_text("zoe is registered. Sign in")
+    await expect(page.locator(".welcome")).to_have_text("zoe, you are in")
 
 
 async def test_that_no_answer_came_stays_true_when_the_connection_is_back(offline_page: Page) -> None:
@@ -140,6 +140,17 @@ async def test_a_failed_check_of_a_user_name_is_not_shown(offline_page: Page) ->
     await expect(availability).to_have_text("Not just now.")
 
 
+async def test_a_failed_check_of_a_password_is_not_shown(offline_page: Page) -> None:
+    page = offline_page
+    await page.route("**/register/check", lambda route: route.abort())
+    async with page.expect_event("requestfailed", lambda request: "/check" in request.url):
+        await page.locator("#password").fill(PASSWORD)
+    await expect(page.locator("#password:not(.htmx-request)")).to_be_visible()
+    await expect(page.locator("#password-check")).to_contain_text("At least 8 characters")
+    await expect(page.locator("#register-message")).to_be_empty()
+    await expect(page.locator("#notice")).to_be_empty()
+
+
 async def test_an_error_stays_until_the_next_request(page: Page, psql: psycopg.Connection) -> None:
     notice = page.locator("#notice")
     await add_listed_users(page, psql, 60)
@@ -158,8 +169,11 @@ async def test_an_error_stays_until_the_next_request(page: Page, psql: psycopg.C
     await expect(notice).to_be_empty()
 
 
-async def test_an_error_stays_while_the_page_tries_to_connect(offline_page: Page) -> None:
+async def test_an_error_stays_while_the_page_tries_to_connect(
+    offline_page: Page, psql: psycopg.Connection
+) -> None:
     page = offline_page
+    await add_listed_users(page, psql, 1)
     await page.clock.install()
     await page.route("**/live**", lambda route: route.abort())
     await page.route(

@@ -4,6 +4,7 @@ import asyncio
 import re
 
 import psycopg
+import pytest
 from playwright.async_api import Page, Route, expect
 
 from tests.browser.helpers import (
@@ -80,12 +81,13 @@ async def test_the_newer_of_two_searches_wins(page: Page, psql: psycopg.Connecti
 async def test_a_change_of_the_list_leaves_the_text_that_somebody_types(
     page: Page, psql: psycopg.Connection
 ) -> None:
+    add_users(psql, 1)
     await wait_until_live(page)
     async with without_response(page, "**/users?q=**"):
         async with page.expect_request("**/users?q=half"):
             await page.get_by_label("Search").fill("half")
-        add_users(psql, 1)
-        await expect(page.locator("#count")).to_have_text("1")
+        add_users(psql, 1, "more")
+        await expect(page.locator("#count")).to_have_text("2")
         await expect(page.get_by_label("Search")).to_have_value("half")
 
 
@@ -125,7 +127,8 @@ async def test_a_search_without_a_connection_is_sent_again_later(
     offline_page: Page, psql: psycopg.Connection
 ) -> None:
     page = offline_page
-    add_users(psql, 3)
+    await add_listed_users(page, psql, 3)
+    await page.reload()
     await wait_until_live(page)
     await page.context.set_offline(offline=True)
     await page.get_by_label("Search").fill("user2")
@@ -134,6 +137,21 @@ async def test_a_search_without_a_connection_is_sent_again_later(
     await expect(page.locator("#users li bdi")).to_have_text(["user2"])
     await expect(page.locator("#notice")).to_be_empty()
     await expect(page).to_have_url("/?q=user2")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+async def test_results_below_the_fold_are_scrolled_into_view(
+    page: Page, psql: psycopg.Connection, width: int
+) -> None:
+    await add_listed_users(page, psql, 60)
+    await page.set_viewport_size({"width": width, "height": 844})
+    await page.reload()
+    await page.get_by_label("Search").fill("user1")
+    await expect(page.locator("#users li")).to_have_count(11)
+    await expect(page.locator("#users-title")).to_be_in_viewport()
+    await expect(page.locator("#users li").first).to_be_in_viewport()
+    await expect(page.get_by_label("Search")).to_be_in_viewport()
+    assert await page.evaluate("scrollY > 0") == (width == 390)
 
 
 async def test_going_back_on_a_small_page_causes_no_error(visit: Visit) -> None:
@@ -148,8 +166,9 @@ async def test_going_back_on_a_small_page_causes_no_error(visit: Visit) -> None:
 async def test_search_works_without_javascript_and_the_page_is_not_live(
     visit: Visit, psql: psycopg.Connection
 ) -> None:
-    add_users(psql, 60, "ann")
-    page = await visit(javascript=False)
+    page = await visit("/share", javascript=False)
+    await add_listed_users(page, psql, 60, "ann")
+    await page.goto("/")
     await expect(page.locator("#live")).to_be_hidden()
     await page.get_by_label("Search").fill("ANN")
     await page.get_by_role("button", name="Search").click()
