@@ -15,7 +15,7 @@ from services.usernames import Username, username_key
 from services.validation import ValidationError
 from web.client_address import client_address
 from web.cookies import DEVICE, SESSION, delete_cookie, flash, read_cookie, set_session_cookie
-from web.credentials import remember_device, renew_hash, verify_current_account, verify_sign_in
+from web.credentials import begin_session, remember_device, renew_hash, verify_current_account, verify_sign_in
 from web.current_account import current_account
 from web.error_responses import message_target
 from web.forms import read_form, submitted
@@ -34,16 +34,12 @@ bp = Blueprint("account", __name__)
 async def sign_in() -> Response:
     """Begin a session, if user name and password are right."""
     username, password = await read_form("username", "password")
-    key, token, old_token = username_key(username), new_token(), read_cookie(SESSION)
+    key = username_key(username)
     account = await verify_sign_in(key, password)
     # Between the two the password may have been changed, or its hash renewed: verify it again.
-    while not await sessions.insert_session(
-        services().database, account, hash_token(token), hash_token(old_token)
-    ):
+    while not await begin_session(account):
         account = await verify_sign_in(key, password)
-    set_session_cookie(token)
-    with suppress(psycopg.Error, BusyError):  # the session has begun, and these can wait
-        await remember_device(account)
+    with suppress(psycopg.Error, BusyError):  # the session has begun, and this can wait
         await renew_hash(account, password)
     return await render_success("signed-in", account)
 

@@ -2,9 +2,12 @@
 
 from contextlib import suppress
 
+import psycopg
 from quart import Blueprint, Response
 
+from db import pool_timeout
 from queries import users
+from services.live_list import WAIT_SECONDS
 from services.usernames import Username, parse_username
 from services.validation import ValidationError, gettext_noop
 from web.client_address import client_address
@@ -43,8 +46,9 @@ async def register() -> Response:
     if user is None:
         raise UsernameTakenError(username)
     snapshot = await read_snapshot()  # also without HTMX: the next page shows the user
-    if account is None and await begin_session(user):
-        account = user
+    if account is None:
+        with suppress(psycopg.Error), pool_timeout(WAIT_SECONDS):
+            account = user if await begin_session(user) else None
     if not is_htmx():
         return see_other(build_url("/", registered=user.username))
     return await render(

@@ -26,7 +26,7 @@ ADVICE: list[tuple[str, tuple[Finding, ...]]] = [
         (Reason.ThisIsATop10Password, Reason.ThisIsATop100Password, Reason.ThisIsACommonPassword),
     ),
     (
-        gettext_noop("Very many people use one much like it: add two unrelated words."),
+        gettext_noop("It is too similar to a common password: add two unrelated words."),
         (Reason.ThisIsSimilarToACommonlyUsedPassword,),
     ),
     (
@@ -34,11 +34,11 @@ ADVICE: list[tuple[str, tuple[Finding, ...]]] = [
         (Reason.AWordByItselfIsEasyToGuess,),
     ),
     (
-        gettext_noop("Names are guessed early: add two unrelated words."),
+        gettext_noop("Names are easy to guess: add two unrelated words."),
         (Reason.NamesAndSurnamesByThemselvesAreEasyToGuess, Reason.CommonNamesAndSurnamesAreEasyToGuess),
     ),
     (
-        gettext_noop("Keys side by side are guessed early: add two unrelated words."),
+        gettext_noop("Keys side by side are easy to guess: add two unrelated words."),
         (
             Reason.StraightRowsOfKeysAreEasyToGuess,
             Reason.ShortKeyboardPatternsAreEasyToGuess,
@@ -54,11 +54,11 @@ ADVICE: list[tuple[str, tuple[Finding, ...]]] = [
         ),
     ),
     (
-        gettext_noop("Sequences such as abc or 123 are guessed early: add two unrelated words."),
+        gettext_noop("Sequences such as abc or 123 are easy to guess: add two unrelated words."),
         (Reason.SequencesLikeAbcAreEasyToGuess, Suggestion.AvoidSequences),
     ),
     (
-        gettext_noop("Years and dates are guessed early: add two unrelated words."),
+        gettext_noop("Years and dates are easy to guess: add two unrelated words."),
         (
             Reason.RecentYearsAreEasyToGuess,
             Reason.DatesAreOftenEasyToGuess,
@@ -68,18 +68,18 @@ ADVICE: list[tuple[str, tuple[Finding, ...]]] = [
         ),
     ),
     (
-        gettext_noop("Capital letters help little: add two unrelated words."),
+        gettext_noop("Capital letters do not help much: add two unrelated words."),
         (
             Suggestion.CapitalizationDoesntHelpVeryMuch,
             Suggestion.AllUppercaseIsAlmostAsEasyToGuessAsAllLowercase,
         ),
     ),
     (
-        gettext_noop("Words written backwards are guessed early: add two unrelated words."),
+        gettext_noop("Words written backwards are easy to guess: add two unrelated words."),
         (Suggestion.ReversedWordsArentMuchHarderToGuess,),
     ),
     (
-        gettext_noop("Digits and signs in place of letters help little: add two unrelated words."),
+        gettext_noop("Digits and symbols in place of letters do not help much: add two unrelated words."),
         (Suggestion.PredictableSubstitutionsDontHelpVeryMuch,),
     ),
 ]

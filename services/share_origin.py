@@ -6,20 +6,17 @@ from urllib.parse import urlsplit
 
 
 def share_origin(own_origin: str, bind: tuple[str, int]) -> str | None:
-    """Return the origin to share, None without one.
-
-    There is none if only this computer can open the page.
+    """Return the origin that others can open, None without one.
 
     Whoever opens http://127.0.0.1:8000 on the computer that serves it is given its address in the
     local network, if it is open to that.
     """
     url = urlsplit(own_origin)
     host = url.hostname or ""
-    if not (is_loopback(host) or host in ("0.0.0.0", "::")):  # noqa: S104 (nothing is bound to it)
+    if not is_loopback(host) and host not in ("0.0.0.0", "::"):  # noqa: S104 (nothing is bound to it)
         return own_origin
-    if is_loopback(bind[0]) or not (lan := lan_address()):
-        return None
-    return f"{url.scheme}://{lan}:{bind[1]}"
+    address = "" if is_loopback(bind[0]) else lan_address()
+    return f"{url.scheme}://{address}:{bind[1]}" if address else None
 
 
 def lan_address() -> str:

@@ -32,7 +32,7 @@ htmx.on("htmx:before:request", (event) => {
 });
 htmx.on("visibilitychange", resetPause);
 
-// These two are about the first connection: no response, and one that is no stream and would be swapped in.
+// The extension takes over a first response that is an event stream. Any other one would be swapped in.
 htmx.on("htmx:error", (event) => isEventStream(event) && showConnected(false));
 htmx.on("htmx:before:response", (event) => {
   if (!isEventStream(event)) return;

@@ -1,6 +1,11 @@
-// Removes the error of a field as soon as its text changes: attributes would need a request for this.
+// Removes what is said about a field as soon as its text changes: attributes would need a request for this.
+const clearVerdict = (id) => {
+  const place = htmx.find(id);
+  if (!place.querySelector("small")) place.textContent = ""; // the hint stays
+};
 htmx.on("input", ({ target }) => {
-  if (target.id === "username") htmx.find("#availability").textContent = "";
+  if (target.matches("#username, #password")) clearVerdict("#password-check"); // the rule knows the user name
+  if (target.id === "username") clearVerdict("#availability");
   if (!target.ariaInvalid) return;
   target.ariaInvalid = null;
   document.getElementById(target.getAttribute("aria-describedby")).textContent = "";

@@ -1,15 +1,13 @@
-"""Verifying passwords, at sign-in and of the account."""
+"""Verifying passwords, and signing in."""
 
 from contextlib import suppress
 from typing import TypeAlias
 
 import psycopg
 
-from db import pool_timeout
 from queries.devices import insert_device, is_known_device
 from queries.sessions import insert_session
 from queries.users import Account, select_account, update_password_hash
-from services.live_list import WAIT_SECONDS
 from services.tokens import hash_token, new_token
 from services.validation import ValidationError, gettext_noop
 from web.client_address import client_address
@@ -95,22 +93,13 @@ async def _verify(password: str, account: Account | None, attempt: Attempt) -> b
 
 
 async def begin_session(account: Account) -> bool:
-    """Sign in somebody who has just registered.
-
-    Return False if that cannot be done; the registration is done all the same.
-    """
+    """Sign in; return False if the password has changed."""
     token, old_token = new_token(), read_cookie(SESSION)
-    with pool_timeout(WAIT_SECONDS):
-        try:
-            if not await insert_session(
-                services().database, account, hash_token(token), hash_token(old_token)
-            ):
-                return False
-        except psycopg.Error:
-            return False
-        set_session_cookie(token)
-        with suppress(psycopg.Error):
-            await remember_device(account)
+    if not await insert_session(services().database, account, hash_token(token), hash_token(old_token)):
+        return False
+    set_session_cookie(token)
+    with suppress(psycopg.Error):  # the session has begun, and this can wait
+        await remember_device(account)
     return True
 
 

@@ -93,9 +93,9 @@ async def handle_http_exception(error: HTTPException) -> Response:
 
 
 async def _handle_method_not_allowed(error: MethodNotAllowed) -> Response:
-    """Lead from the address of a form back to the page.
+    """Redirect GET of a form's address to the page.
 
-    Without JavaScript it stands in the address bar after an error, where people press Enter.
+    Without JavaScript that address is in the address bar after a refusal, where people press Enter.
     """
     is_form = "POST" in (error.valid_methods or ())
     if is_form and request.method in {"GET", "HEAD"} and not is_htmx():

@@ -333,7 +333,7 @@ async def test_registering_somebody_else_changes_nothing_for_who_is_signed_in(
     response = await register(visitor, "eve")
     assert response.status_code == 200
     assert text_of(response, "#register-message strong") == "eve"
-    assert "The 2nd on the list." in text_of(response, "#register-message")
+    assert "This is the 2nd person here." in text_of(response, "#register-message")
     [field] = parse_html(response).select("#register-panel > details[open] + form #username[autofocus]")
     assert field["value"] == ""
     assert dict(visitor.cookies) == cookies

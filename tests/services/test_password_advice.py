@@ -57,9 +57,9 @@ def test_the_warning_comes_before_the_last_suggestion_and_that_before_the_others
     [
         ("password", "Very many people use it"),
         ("baseball", "Very many people use it"),
-        ("p4ssw0rd", "Very many people use one much like it"),
+        ("p4ssw0rd", "It is too similar to a common password"),
         ("antagonist", "It is a single word"),
-        ("weatherford", "Names are guessed early"),
+        ("weatherford", "Names are easy to guess"),
         ("tgbnhyuj", "Keys side by side"),
         ("zzzzzzzzz", "It repeats itself"),
         ("kolkolkol", "It repeats itself"),

@@ -1,6 +1,7 @@
 import asyncio
 import gzip
 import os
+import re
 import secrets
 import threading
 import unicodedata
@@ -16,7 +17,7 @@ from quart import Quart
 
 from services import passwords
 from services.passwords import (
-    COMMON_PASSWORDS,
+    EXTRA_COMMON_PASSWORDS,
     BusyError,
     PasswordHasher,
     normalize_password,
@@ -154,8 +155,8 @@ def test_common_passwords_that_zxcvbn_does_not_know_are_refused_too(password: st
 
 
 def test_every_common_password_of_our_list_is_a_password() -> None:
-    assert len(set(COMMON_PASSWORDS)) == len(COMMON_PASSWORDS) == 323
-    assert all(len(password) >= 8 for password in COMMON_PASSWORDS)
+    assert len(set(EXTRA_COMMON_PASSWORDS)) == len(EXTRA_COMMON_PASSWORDS) == 323
+    assert all(len(password) >= 8 for password in EXTRA_COMMON_PASSWORDS)
 
 
 @pytest.mark.parametrize("score", range(5))
@@ -170,7 +171,7 @@ def test_a_password_needs_a_score_of_3(monkeypatch: pytest.MonkeyPatch, score: i
 
 
 @pytest.mark.parametrize("filler", ["a", "0123456789", "qwertyuiop", "password"])
-@pytest.mark.parametrize("length", [16, 32, 40, 100, 101, 200, 238])
+@pytest.mark.parametrize("length", [16, 32, 40, 84])
 def test_a_strong_part_makes_a_password_strong_wherever_it_stands(filler: str, length: int) -> None:
     weak = (filler * length)[:length]
     with pytest.raises(ValidationError, match="easy to guess"):
@@ -194,28 +195,14 @@ def test_a_strong_part_makes_a_password_strong_wherever_it_stands(filler: str, l
         ("4@({[<691!|$5+7" * 17, 16),
     ],
 )
-def test_the_more_ways_to_read_a_password_the_less_is_scored_at_once(
+def test_the_more_ways_to_read_a_password_the_less_of_it_is_scored(
     monkeypatch: pytest.MonkeyPatch, text: str, length: int
 ) -> None:
     scored = record_calls(monkeypatch, passwords, "zxcvbn")
     with suppress(ValidationError):
         validate_password(text[:256], ZOE, 8)
-    piece, user_inputs = scored[0]
-    assert (piece, user_inputs[:2]) == (text[:length], ["Zoe", "zoe"])
-
-
-def test_pieces_of_a_weak_password_overlap_by_half_and_reach_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    scored = []
-
-    def score(piece: str, _user_inputs: list[str]) -> SimpleNamespace:
-        scored.append(piece)
-        return SimpleNamespace(score=2, guesses=len(scored), feedback=None)
-
-    monkeypatch.setattr(passwords, "zxcvbn", score)
-    text = "".join(map(chr, range(0x4E00, 0x4F00)))
-    with pytest.raises(ValidationError):
-        validate_password(text, ZOE, 8)
-    assert scored == [text[:100], text[50:150], text[100:200], text[150:250], text[200:]]
+    [(beginning, user_inputs)] = scored
+    assert (beginning, user_inputs[:2]) == (text[:length], ["Zoe", "zoe"])
 
 
 @pytest.mark.parametrize("text", ["short", "x" * 257, "violet\x00otter-lamp"])
@@ -402,6 +389,9 @@ async def test_closing_refuses_the_passwords_that_still_wait(hasher: PasswordHas
 @pytest.mark.parametrize("language", ["en", "zh"])
 async def test_the_example_in_the_hint_is_refused(app: Quart, language: str) -> None:
     page = await http_client(app).get("/", params={"lang": language})
-    [example] = [example for example in passwords.EXAMPLES if example in text_of(page, "#password-check")]
-    with pytest.raises(ValidationError):
-        validate_password(example, None, 8)
+    hint = text_of(page, "#password-check")
+    example = " ".join(re.findall("[a-z]+", hint.rpartition("：" if language == "zh" else ":")[2]))
+    assert len(example) > 20
+    for password in (example, example.upper(), example.replace(" ", "-"), example.replace(" ", "") + "1!"):
+        with pytest.raises(ValidationError, match="This is the example"):
+            validate_password(password, None, 8)

@@ -232,7 +232,7 @@ def test_several_messages_are_joined_as_in_the_language() -> None:
     ]
     assert format_messages(messages) == "Zoe already exists. Choose another user name. You are signed out."
     with force_locale(CHINESE):
-        assert format_messages(messages) == "Zoe 已经有人用了。请换一个用户名。你已退出。"
+        assert format_messages(messages) == "Zoe 已经有人用了。请换一个用户名。你已退出登录。"
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "fragment"])
@@ -253,10 +253,10 @@ async def test_the_advice_on_a_weak_password_is_in_chinese(
     [
         (
             "en",
-            "Zoe, you are in\n  You are the 1st on the list.",
+            "Zoe, you are in\n  You are the 1st person here.",
             "Zoe already exists. Choose another user name.",
         ),
-        ("zh", "Zoe，你已加入\n  你是名单上第 1 位。", "Zoe 已经有人用了。请换一个用户名。"),
+        ("zh", "Zoe，你已加入\n  你是这里的第 1 位。", "Zoe 已经有人用了。请换一个用户名。"),
     ],
 )
 async def test_a_user_name_appears_in_a_message_of_the_language(
