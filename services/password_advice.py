@@ -79,7 +79,7 @@ ADVICE: list[tuple[str, tuple[Finding, ...]]] = [
         (Suggestion.ReversedWordsArentMuchHarderToGuess,),
     ),
     (
-        gettext_noop("Digits and symbols in place of letters do not help much: add two unrelated words."),
+        gettext_noop("Digits and symbols for letters do not help much: add two unrelated words."),
         (Suggestion.PredictableSubstitutionsDontHelpVeryMuch,),
     ),
 ]

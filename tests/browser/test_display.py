@@ -75,6 +75,13 @@ PRINTED_BESIDE_THE_LIST = """
         .map(({outerHTML}) => outerHTML);
 }
 """
+TEXT_BOX = """
+(element) => {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    return range.getBoundingClientRect().toJSON();
+}
+"""
 MARK = """(element) => getComputedStyle(element, "::before").content[1]"""  # after a quotation mark
 # The mark stands before the first line of text, in the same line box.
 MARK_BOX = """
@@ -177,15 +184,6 @@ async def test_no_state_needs_sideways_scrolling(
     await page.locator("#q").fill("w" * 100)
     await expect(page.locator(".empty")).to_be_visible()
     await expect_no_sideways_scrolling(page)
-
-
-TEXT_BOX = """
-(element) => {
-    const range = document.createRange();
-    range.selectNodeContents(element);
-    return range.getBoundingClientRect().toJSON();
-}
-"""
 
 
 async def contrast(page: Page, area: FloatRect, measuring: Page) -> float:

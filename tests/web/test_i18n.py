@@ -240,7 +240,7 @@ async def test_the_advice_on_a_weak_password_is_in_chinese(
     client: httpx.AsyncClient, headers: dict[str, str]
 ) -> None:
     for password, advice in (
-        ("password", "这个密码很容易被猜到。用它的人非常多：请换成三个互不相关的词。"),
+        ("password", "这个密码很容易被猜到。用这个密码的人太多：请换成三个互不相关的词。"),
         ("short", "请用长一点的密码：至少 8 个字符。"),
     ):
         form = {"username": "zoe", "password": password}
