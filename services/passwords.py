@@ -4,6 +4,7 @@ import asyncio
 import math
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,12 +27,12 @@ MAX_TYPED_LENGTH = 4 * MAX_LENGTH  # letters may still come with separate accent
 EXAMPLES = {"coppergiraffemonday", "kafeichangjingluzhouyi"}
 MIN_SCORE = 3  # of zxcvbn's 0 to 4: 10^8 guesses and more
 
-# zxcvbn holds the GIL while it scores, and reads 100 characters at most. Its time grows with the square
-# of the length, and with the number of ways to read a text in which characters such as 4 and @ stand for
-# letters: 0.6 s for 100 hostile characters. Of those only the beginning is scored, in under 20 ms.
-MAX_SCORED_LENGTH = 100
-MIN_SCORED_LENGTH = 16
-MAX_SCORING_WORK = 100_000  # readings times length squared
+# zxcvbn holds the GIL while it scores. Its time grows with the square of the length, and with the number
+# of ways to read a text in which characters such as 4 and @ stand for letters: 0.6 s for 100 hostile
+# characters. So only the beginning is scored, and one password at a time: the event loop waits for one.
+MAX_SCORED_LENGTH = 50
+MIN_SCORED_LENGTH = 12
+MAX_SCORING_WORK = 25_000  # readings times length squared
 SUBSTITUTES = ("4@", "({[<", "69", "1!|", "1|7", "$5", "+7")  # of one letter; it tries one at a time
 
 EXTRA_COMMON_PASSWORDS = [
@@ -43,6 +44,7 @@ EXTRA_COMMON_PASSWORDS = [
 T = TypeVar("T")
 
 _opaque_string = get_profile("OpaqueString")
+_scoring = threading.Lock()
 
 
 class BusyError(Exception):
@@ -99,7 +101,8 @@ def _score(password: str, username: Username | None) -> Entropy:
     The whole of it may be stronger, but hardly weaker.
     """
     names = [username.shown, username.key] if username else []
-    return zxcvbn(password[: _scored_length(password)], [*names, *EXTRA_COMMON_PASSWORDS])
+    with _scoring:
+        return zxcvbn(password[: _scored_length(password)], [*names, *EXTRA_COMMON_PASSWORDS])
 
 
 def _scored_length(password: str) -> int:

@@ -3,10 +3,10 @@
 const messageText = (id) => htmx.find(id).content.textContent.trim();
 
 // Runs by itself while somebody types, so its failure is not shown.
-const isUsernameCheck = ({ target }) => target.matches?.("input");
+const isFieldCheck = ({ target }) => target.matches?.("input");
 
 const showRequestError = (event) => {
-  if (isEventStream(event) || isUsernameCheck(event)) return;
+  if (isEventStream(event) || isFieldCheck(event)) return;
   // A form that was sent may have arrived; for a search that makes no difference.
   const section = event.target.closest?.("#register, #account");
   htmx.find(section ? `#${section.id}-message` : "#notice").textContent = messageText(
@@ -21,14 +21,14 @@ htmx.on("htmx:before:response", (event) => {
   if (status < 400 || isEventStream(event)) return;
   // web/cache_headers.py puts it there.
   const isFromRoster = headers.get("Vary")?.includes("HX-Request");
-  if (isFromRoster && !(isUsernameCheck(event) && status >= 500)) return;
+  if (isFromRoster && !(isFieldCheck(event) && status >= 500)) return;
   event.preventDefault();
   showRequestError(event);
 });
 
 // The notice disappears with the next request, or when the connection is back.
 htmx.on("htmx:before:request", (event) => {
-  if (!isEventStream(event)) htmx.find("#notice").textContent = "";
+  if (!isEventStream(event) && !isFieldCheck(event)) htmx.find("#notice").textContent = "";
 });
 htmx.on("live", () => {
   for (const place of htmx.findAll("#register-message, #account-message, #notice")) {

@@ -28,7 +28,7 @@ class RateLimit:
 # of name or password at each pause in typing, and a few searches. What guesses passwords counts below.
 REGISTER = RateLimit("register", 150, 60)
 CHECK_USERNAME = RateLimit("check-username", 600, 60)
-CHECK_PASSWORD = RateLimit("check-password", 600, 60)
+CHECK_PASSWORD = RateLimit("check-password", 300, 30)  # scoring keeps the event loop waiting
 SEARCH = RateLimit("search", 300, 60)
 SIGN_IN_PER_ADDRESS = RateLimit("sign-ins", 60, 60)  # whatever the user names
 SIGN_IN_PER_ADDRESS_AND_NAME = RateLimit("sign-in", 10, 60)

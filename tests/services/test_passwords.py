@@ -171,7 +171,7 @@ def test_a_password_needs_a_score_of_3(monkeypatch: pytest.MonkeyPatch, score: i
 
 
 @pytest.mark.parametrize("filler", ["a", "0123456789", "qwertyuiop", "password"])
-@pytest.mark.parametrize("length", [16, 32, 40, 84])
+@pytest.mark.parametrize("length", [16, 32, 34])
 def test_a_strong_part_makes_a_password_strong_wherever_it_stands(filler: str, length: int) -> None:
     weak = (filler * length)[:length]
     with pytest.raises(ValidationError, match="easy to guess"):
@@ -184,15 +184,15 @@ def test_a_strong_part_makes_a_password_strong_wherever_it_stands(filler: str, l
 @pytest.mark.parametrize(
     ("text", "length"),
     [
-        ("telecommunications", 100),
-        ("4567890123" * 25, 100),
-        ("aeio13457" * 28, 100),
-        ("4@" * 128, 100),
-        ("({[<" * 64, 100),
-        ("69@4" * 64, 100),
-        ("1!|7+" * 52, 74),
-        ("1!|({[<" * 36, 64),
-        ("4@({[<691!|$5+7" * 17, 16),
+        ("telecommunications", 50),
+        ("4567890123" * 25, 50),
+        ("aeio13457" * 28, 50),
+        ("4@" * 128, 50),
+        ("({[<" * 64, 50),
+        ("69@4" * 64, 50),
+        ("1!|7+" * 52, 37),
+        ("1!|({[<" * 36, 32),
+        ("4@({[<691!|$5+7" * 17, 12),
     ],
 )
 def test_the_more_ways_to_read_a_password_the_less_of_it_is_scored(
