@@ -131,14 +131,16 @@ async def test_each_message_is_announced_once(page: Page, psql: psycopg.Connecti
     for username, message in (
         ("user1", "user1 already exists. Choose another user name."),
         ("admin", "The user name admin is reserved: choose another."),
-        ("Zoe", "Zoe, you are in You are the 2nd on the list."),
+        ("Zoe", "Zoe, you are in You are the 2nd person here."),
     ):
         await fill_register_form(page, username)
         await page.locator("#password").press("Enter")
         await expect(page.locator("#register-message")).to_have_text(message)
     await page.locator("#register summary").click()
     await register(page, "Eve")
-    await expect(page.locator("#register-message")).to_have_text("Eve is registered. The 3rd on the list.")
+    await expect(page.locator("#register-message")).to_have_text(
+        "Eve is registered. This is the 3rd person here."
+    )
     await page.locator("#sign-out button").click()
     await expect(page.locator("#account-message")).to_have_text("You are signed out.")
     await page.locator("#account summary").click()
@@ -158,8 +160,8 @@ async def test_each_message_is_announced_once(page: Page, psql: psycopg.Connecti
     assert messages == [
         ("register-message", "user1 already exists. Choose another user name."),
         ("register-message", "The user name admin is reserved: choose another."),
-        ("register-message", "Zoe, you are in You are the 2nd on the list."),
-        ("register-message", "Eve is registered. The 3rd on the list."),
+        ("register-message", "Zoe, you are in You are the 2nd person here."),
+        ("register-message", "Eve is registered. This is the 3rd person here."),
         ("account-message", "You are signed out."),
         ("account-message", "You are signed in."),
     ]

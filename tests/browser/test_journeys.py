@@ -126,7 +126,7 @@ async def registers(visitor: Visitor) -> None:
         "#register-message", "<strong><bdi>%(username)s</bdi></strong>, you are in", username="Zoe"
     )
     await visitor.expect_message(
-        "#register-message", "You are the %(place)s on the list.", place=visitor.ordinal(61)
+        "#register-message", "You are the %(place)s person here.", place=visitor.ordinal(61)
     )
     await visitor.expect_message(
         "#account-panel", "Signed in as <strong><bdi>%(username)s</bdi></strong>", username="Zoe"
@@ -142,7 +142,9 @@ async def registers_somebody_else(visitor: Visitor) -> None:
     await visitor.expect_message(
         "#register-message", "<strong><bdi>%(username)s</bdi></strong> is registered.", username="Kim"
     )
-    await visitor.expect_message("#register-message", "The %(place)s on the list.", place=visitor.ordinal(62))
+    await visitor.expect_message(
+        "#register-message", "This is the %(place)s person here.", place=visitor.ordinal(62)
+    )
     await visitor.expect_message(
         "#account-panel", "Signed in as <strong><bdi>%(username)s</bdi></strong>", username="Zoe"
     )

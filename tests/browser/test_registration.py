@@ -35,7 +35,7 @@ async def test_a_registration_signs_in_and_changes_the_list(page: Page) -> None:
     await register(page, "Zoe")
     await expect(page.locator("#register-message svg.mark")).to_be_visible()
     await expect(page.locator(".welcome")).to_have_text("Zoe, you are in")
-    await expect(page.locator("#register-message")).to_contain_text("You are the 1st on the list.")
+    await expect(page.locator("#register-message")).to_contain_text("You are the 1st person here.")
     await expect(page.locator("#account-panel")).to_contain_text("Signed in as Zoe")
     await expect(page.locator("#newest li")).to_contain_text(["Zoe you"])
     await expect(page.locator("#count")).to_have_text("1")
@@ -58,7 +58,7 @@ async def test_several_users_register_with_the_keyboard(page: Page) -> None:
             await page.keyboard.press("Tab")
         else:
             await expect(page.locator("#register-message")).to_have_text(
-                f"{name} is registered. The {place} on the list."
+                f"{name} is registered. This is the {place} person here."
             )
         await expect(page.locator("#username")).to_be_focused()
         await expect(page.locator("#username")).to_have_value("")

@@ -310,7 +310,7 @@ async def test_a_registration_is_done_although_no_session_can_begin(
     response = await register(visitor, "Zoe2")
     assert response.status_code == 200
     assert text_of(response, "#register-message strong") == "Zoe2"
-    assert text_of(response, "#register-message a[href='#sign-in-password']") == "Sign in"
+    assert text_of(response, "#register-message a[href='#sign-in-username']") == "Sign in"
     assert parse_html(response).select('#sign-in-username[value="Zoe2"]')
     assert has_open_account_form(response)
     assert not visitor.cookies
@@ -319,7 +319,7 @@ async def test_a_registration_is_done_although_no_session_can_begin(
 async def test_a_link_to_the_page_after_registering_signs_nobody_in(visitor: httpx.AsyncClient) -> None:
     page = await visitor.get("/", params={"registered": "Zoe"})
     assert text_of(page, "#register-message strong") == "Zoe"
-    assert text_of(page, "#register-message a[href='#sign-in-password']") == "Sign in"
+    assert text_of(page, "#register-message a[href='#sign-in-username']") == "Sign in"
     assert parse_html(page).select('#sign-in-username[value="Zoe"]')
     assert has_open_account_form(page)
     assert not visitor.cookies
