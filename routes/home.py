@@ -20,6 +20,7 @@ from web.request_context import is_htmx, own_origin, services
 from web.responses import read_user_page, render
 from web.urls import build_url, see_other
 
+SHARE_SECONDS = 60  # that a browser keeps the address: it changes with the network
 FALLBACK_SECONDS = 1.0  # without a database connection, after which the last snapshot is shown
 
 bp = Blueprint("home", __name__)
@@ -84,13 +85,15 @@ async def share() -> Response:
     # The limit is for those who make up hosts. While the database is away nothing can be counted.
     if origin and origin not in services().qr_codes and services().live_list.is_live:
         await check_rate_limit(DRAW_QR_CODE, client_address())
-    return await render(
+    response = await render(
         "_share_qr_code.html" if is_htmx() else "share_page.html",
         origin=origin,
         qr_code=await services().qr_codes.draw(origin) if origin else "",
         is_bound_to_loopback=is_loopback(bind[0]),
         port=bind[1],
     )
+    response.headers["Cache-Control"] = f"private, max-age={SHARE_SECONDS}"
+    return response
 
 
 async def render_snapshot(snapshot: Snapshot) -> Response:

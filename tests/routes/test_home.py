@@ -108,6 +108,7 @@ async def test_the_page_is_shared_by_its_address_and_a_qr_code(app: Quart, *, ht
     assert shown["href"] == shown.get_text() == "http://roster.example:8000"
     assert parse_html(response).select("svg[viewBox] path")
     assert "Only this computer" not in response.text
+    assert response.headers["Cache-Control"] == "private, max-age=60"
     assert bool(parse_html(response).select("main")) is not htmx
 
 

@@ -12,6 +12,7 @@ from quart import Quart
 from app import create_app
 from settings import Settings
 from tests.helpers import (
+    HTMX,
     OTHER_PASSWORD,
     account_message,
     http_client,
@@ -205,7 +206,7 @@ async def test_a_cookie_of_another_program_on_this_host_changes_nothing(
 async def test_a_private_response_is_asked_for_again_and_depends_on_these_headers(
     client: httpx.AsyncClient,
 ) -> None:
-    response = await client.get("/share")
+    response = await client.get("/users", headers=HTMX)
     assert response.headers["Cache-Control"] == "private, no-cache"
     vary = {name.strip() for name in response.headers["Vary"].split(",")}
     assert vary >= {"Accept-Language", "Cookie", "HX-Request"}
