@@ -336,6 +336,7 @@ async def test_registering_somebody_else_changes_nothing_for_who_is_signed_in(
     assert "This is the 2nd person here." in text_of(response, "#register-message")
     [field] = parse_html(response).select("#register-panel > details[open] + form #username[autofocus]")
     assert field["value"] == ""
+    assert not parse_html(response).select("#account-panel")
     assert dict(visitor.cookies) == cookies
     assert text_of(await visitor.get("/", params={"q": ""}), "#sign-out bdi") == "Zoe"
 
