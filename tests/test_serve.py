@@ -144,6 +144,7 @@ async def test_a_frozen_database_is_answered_for_and_does_not_delay_the_end(
     server = postmaster(tmp_path / "data")
     async with httpx.AsyncClient(base_url=roster.url, timeout=60) as client:
         assert (await register(client)).status_code == 303
+        server.suspend()  # first, so that it has no more children than these
         frozen = [server, *server.children()]
         for process in frozen:
             process.suspend()
