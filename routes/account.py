@@ -73,14 +73,14 @@ async def change_password() -> Response:
 
     This one continues with a new token.
     """
-    current_password, new_password = await read_form("current_password", "new_password")
-    account = await verify_current_account(current_password, "current-password")
+    current_password, new_password, shown = await read_form("current_password", "new_password", "username")
+    account = await verify_current_account(current_password, "current-password", shown)
     username = Username(account.username, account.username_key)
     password_hash = await services().password_hasher.hash_validated(new_password, username, "new-password")
     token = new_token()
     # Between the two the password may have been changed, or its hash renewed: verify it again.
     while not await sessions.change_password(services().database, account, password_hash, hash_token(token)):
-        account = await verify_current_account(current_password, "current-password")
+        account = await verify_current_account(current_password, "current-password", shown)
     set_session_cookie(token)
     with suppress(psycopg.Error):  # the password is changed
         await remember_device(replace(account, password_hash=password_hash))
@@ -91,8 +91,8 @@ async def change_password() -> Response:
 @message_target(MESSAGE_TARGET)
 async def delete_account() -> Response:
     """Delete the account, with everything that is stored of it."""
-    [password] = await read_form("password")
-    account = await verify_current_account(password, "delete-password")
+    password, shown = await read_form("password", "username")
+    account = await verify_current_account(password, "delete-password", shown)
     await users.delete_user(services().database, account)
     delete_cookie(SESSION)
     delete_cookie(DEVICE)

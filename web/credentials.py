@@ -9,6 +9,7 @@ from queries.devices import insert_device, is_known_device
 from queries.sessions import insert_session
 from queries.users import Account, select_account, update_password_hash
 from services.tokens import hash_token, new_token
+from services.usernames import username_key
 from services.validation import ValidationError, gettext_noop
 from web.client_address import client_address
 from web.cookies import DEVICE, SESSION, read_cookie, set_device_cookie, set_session_cookie
@@ -51,16 +52,21 @@ async def verify_sign_in(username_key: str, password: str) -> Account:
     return account
 
 
-async def verify_current_account(password: str, field: str) -> Account:
+async def verify_current_account(password: str, field: str, username: str) -> Account:
     """Return the current account, if this is its password.
 
-    Raises InvalidCredentialsError for `field` if it is not, or if nobody is signed in.
+    Raises InvalidCredentialsError for `field` if it is not, if nobody is signed in, or if the form was of
+    another account: another window of the browser may have signed in since. Without a user name the form
+    is of whoever is signed in.
     """
     account = await current_account()
     if account is None:
         await check_rate_limit(ACCOUNT, client_address())
         message = gettext_noop("You are signed out. Sign in again.")
         raise InvalidCredentialsError("sign-in-password", message)
+    if username and username_key(username) != account.username_key:
+        message = gettext_noop("You are signed in as %(username)s now. Nothing was changed.")
+        raise InvalidCredentialsError(field, message, username=account.username)
     attempt = await _count_own_attempt(hash_token(read_cookie(SESSION)))
     if not await _verify(password, account, attempt):
         raise InvalidCredentialsError(field, gettext_noop("This password is wrong."))

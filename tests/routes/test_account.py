@@ -552,6 +552,20 @@ async def test_somebody_who_is_signed_out_is_asked_to_sign_in_again(
     assert (await sign_in(visitor)).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/account/password", "/account/delete"])
+async def test_a_window_that_shows_another_account_changes_nothing(
+    visitor: httpx.AsyncClient, psql: psycopg.Connection, path: str
+) -> None:
+    await register(visitor, "eve")  # with the same password, in another window of the browser
+    form = {"password": PASSWORD, "current_password": PASSWORD, "new_password": OTHER_PASSWORD}
+    response = await visitor.post(path, data=form | {"username": "Zoe"})
+    assert response.status_code == 401
+    assert account_message(response) == "You are signed in as eve now. Nothing was changed."
+    assert text_of(response, "#sign-out bdi") == "eve"
+    assert psql.execute("SELECT FROM users").rowcount == 2
+    assert (await visitor.post(path, data=form | {"username": "EVE"})).status_code == 200
+
+
 # What an attacker tries.
 
 
