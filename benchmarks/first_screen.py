@@ -117,7 +117,7 @@ def _look(browser: Browser, url: str, size: tuple[int, int], locale: str) -> dic
 
 def _watch_changes(browser: Browser, roster: Server) -> tuple[float, int]:
     """Return the smallest opacity of the number, and how many rows moved within a second at most."""
-    page = browser.new_page(viewport=DESKTOP)  # type: ignore[arg-type]
+    page = browser.new_page(viewport=DESKTOP)
     _open(page, roster.url)
     page.evaluate(WATCH)
     with connect(roster) as connection:

@@ -79,8 +79,8 @@ def validate_password(text: str, username: Username | None, min_length: int, fie
     """Return a new password in the form to hash.
 
     Raises ValidationError for `field` unless it has `min_length` to 256 code points and zxcvbn,
-    which knows the user name and common passwords, scores it 3 or more. Takes up to 20 ms: call it
-    off the event loop.
+    which knows the user name and common passwords, scores it 3 or more. Takes some milliseconds, and
+    waits for others that are being scored: call it off the event loop.
     """
     password = normalize_password(text, field)
     if len(password) < min_length:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from psycopg.conninfo import make_conninfo
 
 from services.usernames import parse_username
@@ -31,9 +31,9 @@ VALUES (%s, %s, 'demo', now() - 0.35 * interval '1 minute' * %s ^ 2)
 """  # as the numbers fall from 29 to 0, ever more people come within five hours
 MANY = 965  # more people, which makes 1,000
 WEAK_PASSWORD = "sunshine24"  # noqa: S105
-PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1280, "height": 720}
-PROJECTOR = {"width": 1920, "height": 1080}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 720}
+PROJECTOR: ViewportSize = {"width": 1920, "height": 1080}
 VIEWPORTS = {"phone": PHONE, "desktop": DESKTOP, "projector": PROJECTOR}
 CARD = """
 <body style="margin: 0; height: 100vh; display: grid; place-content: center; justify-items: center;
@@ -65,7 +65,7 @@ class Album:
         self._captions: dict[str, str] = {}
 
     @contextmanager
-    def open(self, path: str = "/", viewport: dict[str, int] = DESKTOP, **options: Any) -> Iterator[Page]:  # noqa: ANN401
+    def open(self, path: str = "/", viewport: ViewportSize = DESKTOP, **options: Any) -> Iterator[Page]:  # noqa: ANN401
         """Open a page in a context of its own, and wait until it follows the list."""
         options = {"base_url": self._url, "viewport": viewport, "reduced_motion": "reduce"} | options
         page = self._browser.new_page(**options)
