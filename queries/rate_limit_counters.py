@@ -29,7 +29,8 @@ async def consume(connection: Connection, key: str, count: int, seconds: int) ->
             INSERT INTO rate_limits AS l VALUES (%(key)s, now() + %(one)s)
             ON CONFLICT (key) DO UPDATE SET full_at = %(one)s
                 + CASE WHEN l.full_at < now() + 2 * %(all)s THEN greatest(l.full_at, now()) ELSE now() END
-            WHERE greatest(l.full_at, now()) + %(one)s <= now() + %(all)s
+            -- Not now(): a request that began a moment earlier may come here a moment later.
+            WHERE greatest(l.full_at, now()) + %(one)s <= clock_timestamp() + %(all)s
                OR l.full_at >= now() + 2 * %(all)s  -- the clock was set back
             RETURNING key
         )
