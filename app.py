@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from quart import Quart
 
 from db import Database
-from routes import account, event_stream, health, home, registration
+from routes import account, event_stream, health, home, one_time_links, organiser, registration
 from services.address_counter import AddressCounter
 from services.live_list import LiveList
 from services.passwords import PasswordHasher
@@ -43,7 +43,7 @@ def create_app(settings: Settings, streams: AddressCounter | None = None) -> Qua
     # In this order: the locale first, since even a refusal is a sentence in it.
     for part in i18n, same_origin, cache_headers, cookies, error_responses, responses, static_files:
         part.init_app(app)
-    for module in home, registration, account, event_stream, health:
+    for module in home, registration, account, organiser, one_time_links, event_stream, health:
         app.register_blueprint(module.bp)
     # Last, so that it is the outermost: the headers belong on static files too.
     app.asgi_app = SecurityMiddleware(app.asgi_app, settings.public_origin)  # type: ignore[method-assign]

@@ -24,9 +24,10 @@ from app import create_app
 from services import embedded_postgres
 from services.embedded_postgres import EmbeddedPostgresError
 from services.logs import set_up_output
-from services.qr_code import draw_text
-from services.share_origin import share_origin
+from services.one_time_urls import try_to_create_organiser_url
+from services.share_origin import format_origin, share_origin
 from services.stop_signal import StopSignal
+from services.terminal import print_qr_code
 from services.worker_processes import (
     RESTART_SECONDS,
     WorkerArguments,
@@ -90,10 +91,14 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
                 embedded_postgres.run(settings.data_dir)
             )
             await _prepare_schema(settings, database_url)
+            bind = settings.bind[0], listener.getsockname()[1]
+            settings = replace(settings, database_url=database_url, bind=bind)
+            organiser_url = (
+                await try_to_create_organiser_url(settings) if sys.stdout and sys.stdout.isatty() else ""
+            )
         _allow_many_connections()
-        bind = settings.bind[0], listener.getsockname()[1]
-        settings = replace(settings, database_url=database_url, bind=bind)
-        announce = partial(_announce, settings, _url(listener, "https" if tls else "http"))
+        own_url = format_origin("https" if tls else "http", *listener.getsockname()[:2])
+        announce = partial(_announce, settings, own_url, organiser_url)
         if settings.workers == 1:
             if tls and settings.tls_certificate and settings.tls_key:
                 stop_signal.on_hangup(
@@ -193,18 +198,18 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _announce(settings: Settings, own_url: str) -> None:
+def _announce(settings: Settings, own_url: str, organiser_url: str) -> None:
     """Print where Roster and its database are.
 
     If others can reach it, print that address and its QR code, too.
     """
     click.echo(f"Roster: {own_url}")
     click.echo(f"Database: {display_url(settings.database_url)}")
-    host, port = settings.bind
-    if origin := share_origin(settings.public_origin or own_url, (host, port)):
+    if organiser_url:
+        click.echo(f"Organiser: {organiser_url}")
+    if origin := share_origin(settings.public_origin or own_url, settings.bind):
         click.echo(f"Others: {origin}")
-        encoding = getattr(sys.stdout, "encoding", "ascii")  # None stands for a closed stdout
-        click.echo(draw_text(origin, encoding), nl=False, color=True)
+        print_qr_code(origin)
 
 
 def display_url(database_url: str) -> str:
@@ -219,11 +224,6 @@ def display_url(database_url: str) -> str:
     hosts = [f"[{host}]" if ":" in host else host for host in hosts]
     addresses = [f"{h}:{p or 5432}" for h, p in zip(hosts, ports * len(hosts), strict=False)]
     return f"postgresql://{user}{','.join(addresses)}/{dbname}"
-
-
-def _url(listener: socket.socket, scheme: str) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

@@ -1,6 +1,7 @@
 """The sessions of people who are signed in.
 
-Only the SHA-256 of a token is stored.
+Only the SHA-256 of a token is stored. What changes an account and what belongs to it locks the user first,
+and then devices, link and sessions: in another order, two changes could wait for each other.
 """
 
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ from datetime import timedelta
 
 from db import Connection, retryable, retryable_change
 from queries.devices import delete_devices
+from queries.one_time_links import delete_link
 from queries.users import Account, User, update_password_hash
 
 LIFETIME = timedelta(days=30)  # since the last use, which is noted once a day
@@ -35,9 +37,6 @@ async def insert_session(
     The session of the old token ends, and so do those that have expired.
     """
     async with connection.transaction():
-        await connection.execute(
-            "DELETE FROM sessions WHERE expires_at < now() OR token_hash = %s", [old_token_hash]
-        )
         # FOR SHARE waits for a password change or deletion in progress, and then sees its result.
         await connection.execute(
             """
@@ -46,6 +45,9 @@ async def insert_session(
             ON CONFLICT DO NOTHING
             """,
             [token_hash, LIFETIME, account.id, account.password_hash],
+        )
+        await connection.execute(
+            "DELETE FROM sessions WHERE expires_at < now() OR token_hash = %s", [old_token_hash]
         )
     inserted = await connection.execute("SELECT FROM sessions WHERE token_hash = %s", [token_hash])
     return bool(inserted.rowcount)
@@ -84,9 +86,14 @@ async def delete_session(connection: Connection, token_hash: bytes) -> None:
 
 @retryable_change
 async def delete_sessions(connection: Connection, user: User) -> None:
-    """End all sessions of a user, and forget their browsers."""
+    """End all sessions of a user, and forget their browsers.
+
+    A link to set a new password ends, too.
+    """
     async with connection.transaction():
+        await connection.execute("SELECT FROM users WHERE id = %s FOR UPDATE", [user.id])
         await delete_devices(connection, user)
+        await delete_link(connection, user)
         await connection.execute("DELETE FROM sessions WHERE user_id = %s", [user.id])
 
 
@@ -106,3 +113,35 @@ async def change_password(
             await delete_sessions(connection, account)
             await insert_session(connection, replace(account, password_hash=password_hash), token_hash)
         return updated
+
+
+@retryable_change
+async def reset_password(
+    connection: Connection,
+    account: Account,
+    link_token_hash: bytes,
+    password_hash: str,
+    token_hash: bytes,
+) -> bool:
+    """Use up a link: replace the hash and all sessions.
+
+    They are those of the link's account. One session begins, that of the token.
+
+    Return False, and do nothing, if there is no such link any more.
+    """
+    async with connection.transaction():
+        await connection.execute("SELECT FROM users WHERE id = %s FOR UPDATE", [account.id])
+        used = await connection.execute(
+            "DELETE FROM one_time_links WHERE token_hash = %s AND user_id = %s AND expires_at > now()",
+            [link_token_hash, account.id],
+        )
+        if used.rowcount:
+            await connection.execute(
+                "UPDATE users SET password_hash = %s WHERE id = %s", [password_hash, account.id]
+            )
+            await delete_sessions(connection, account)
+            account = replace(account, password_hash=password_hash)
+            await insert_session(connection, account, token_hash)
+    # When this runs again, the link may have been used up by ourselves.
+    began = await connection.execute("SELECT FROM sessions WHERE token_hash = %s", [token_hash])
+    return bool(began.rowcount)

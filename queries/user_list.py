@@ -12,24 +12,24 @@ from typing import NamedTuple
 from psycopg import sql
 
 from db import Connection, retryable
-from queries.users import User
+from queries.roster import COLUMNS, Roster
+from queries.users import BIGINT, User
 
 PAGE_SIZE = 50
 LAST_CHARACTER = "\U0010ffff"  # Unicode's last code point, which no user name has
-BIGINT = 2**63
+USER_COLUMNS = 4  # at the end of each row: the position, and what a User has
 
 
 @dataclass(frozen=True)
 class UserPage:
-    """A page of the list, with its version and total.
+    """A page of the list, with the roster's row.
 
     Without a `prefix` the newest people come first; with one, those whose key begins with it, in
     alphabetical order. `before` and `after` are the cursors of the neighbouring pages, None where
     there is none.
     """
 
-    version: int
-    total: int
+    roster: Roster
     users: list[User]
     prefix: str = ""
     before: str | None = None
@@ -46,14 +46,13 @@ class UserPage:
         None if this is not the page of the newest people, or the user is not on it.
         """
         ids = [other.id for other in self.users]
-        return self.total - ids.index(user.id) if self.is_newest and user.id in ids else None
+        return self.roster.size - ids.index(user.id) if self.is_newest and user.id in ids else None
 
 
 class _Rows(NamedTuple):
     """Up to a page of users and one more, with their positions."""
 
-    version: int
-    total: int
+    roster: Roster
     users: list[User]
     positions: list[int | str]
 
@@ -75,6 +74,25 @@ async def select_user_page(
     elif (position := _decode_cursor(next_cursor, prefix)) is not None:
         page = await _select_next_page(connection, prefix, position)
     return page or await _select_first_page(connection, prefix)
+
+
+@retryable
+async def select_users_by_prefix(
+    connection: Connection, prefix: str, after: str, count: int
+) -> list[tuple[str, User]]:
+    """Return users whose key begins with `prefix`, each with it.
+
+    They are in order of their keys, begin after the key `after`, and are at most `count`.
+    """
+    found = await connection.execute(
+        """
+        SELECT username_key, id, username, registered_at FROM users
+        WHERE username_key >= %(prefix)s AND username_key < %(end)s AND username_key > %(after)s
+        ORDER BY username_key LIMIT %(count)s
+        """,
+        {"prefix": prefix, "end": prefix + LAST_CHARACTER, "after": after, "count": count},
+    )
+    return [(key, User(*user)) async for key, *user in found]
 
 
 async def _select_first_page(connection: Connection, prefix: str) -> UserPage:
@@ -109,11 +127,10 @@ async def _select_rows(
         {"prefix": prefix, "end": prefix + LAST_CHARACTER, "position": position},
     )
     rows = await found.fetchall()
-    version, total = rows[0][:2]
-    # Where nobody is found there is one row, with the version and the total alone.
-    users = [User(*user) for _, _, position, *user in rows if position is not None]
-    positions = [position for _, _, position, *_ in rows if position is not None]
-    return _Rows(version, total, users, positions)
+    roster = Roster(*rows[0][:-USER_COLUMNS])
+    # Where nobody is found there is one row, with the roster's columns alone.
+    people = [row[-USER_COLUMNS:] for row in rows if row[-1] is not None]
+    return _Rows(roster, [User(*user) for _, *user in people], [position for position, *_ in people])
 
 
 @cache
@@ -128,7 +145,7 @@ def _statement(*, by_name: bool, from_position: bool, descending: bool) -> bytes
         conditions += [sql.SQL("{} < %(position)s" if descending else "{} > %(position)s").format(column)]
     statement = sql.SQL(
         """
-        SELECT roster.version, roster.size, page.*
+        SELECT {roster}, page.*
         FROM roster LEFT JOIN LATERAL (
             SELECT {column} AS position, id, username, registered_at FROM users
             WHERE {conditions}
@@ -138,6 +155,7 @@ def _statement(*, by_name: bool, from_position: bool, descending: bool) -> bytes
         """
     )
     return statement.format(
+        roster=sql.SQL(COLUMNS),
         column=column,
         direction=direction,
         conditions=sql.SQL(" AND ").join(conditions),
@@ -150,7 +168,7 @@ def _build_page(rows: _Rows, prefix: str, shown: slice, *, has_previous: bool, h
     previous_cursor = _encode_cursor(positions[0]) if has_previous else None
     next_cursor = _encode_cursor(positions[-1]) if has_next else None
     before, after = (previous_cursor, next_cursor) if prefix else (next_cursor, previous_cursor)
-    return UserPage(rows.version, rows.total, rows.users[shown], prefix, before, after)
+    return UserPage(rows.roster, rows.users[shown], prefix, before, after)
 
 
 def _encode_cursor(position: int | str) -> str:

@@ -1,11 +1,17 @@
 """The users: inserting, finding, changing and deleting them."""
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from psycopg.rows import class_row
 
-from db import Connection, retryable, retryable_change
+from db import Connection, Database, retryable, retryable_change
+from queries.roster import COLUMNS, Roster
+
+BIGINT = 2**63  # ids are below it
+BLOCK = 1000  # users of a part
 
 
 @dataclass(frozen=True)
@@ -25,33 +31,66 @@ class Account(User):
     password_hash: str = field(repr=False)
 
 
+# Whoever inserts waits for the roster's row, and then sees it as the one before has left it. This is why
+# no two people get the last place. What the trigger does to the row comes after that.
+_INSERT = f"""
+    WITH roster AS MATERIALIZED (
+        SELECT {COLUMNS} FROM roster FOR UPDATE OF roster
+    ), inserted AS (
+        INSERT INTO users (username, username_key, password_hash)
+        SELECT %(username)s, %(username_key)s, %(password_hash)s FROM roster
+        WHERE open
+          AND (capacity IS NULL OR size < capacity)
+          AND (invitation IS NULL OR invitation = %(invitation)s)
+        ON CONFLICT (username_key) DO NOTHING
+        RETURNING id, registered_at
+    )
+    SELECT roster.*, id, registered_at FROM roster LEFT JOIN inserted ON true
+"""  # noqa: S608 (ours)
+
+
+class Insertion(NamedTuple):
+    """The account that was inserted, None if none was.
+
+    `roster` is as it was just before, and nobody could change it in between. So where it let nobody in,
+    that is why; otherwise the key exists already.
+    """
+
+    account: Account | None
+    roster: Roster
+
+
 @retryable_change
 async def insert_user(
-    connection: Connection, username: str, username_key: str, password_hash: str
-) -> Account | None:
-    """Insert a user; return None if the key exists already.
+    connection: Connection,
+    username: str,
+    username_key: str,
+    password_hash: str,
+    invitation: str | None = None,
+) -> Insertion:
+    """Insert a user, where the roster lets them in.
 
     After a broken connection this runs again, although the first insert may have committed. The
     salt of a hash is random, so a conflict with the same hash means that it had.
     """
-    async with connection.cursor(row_factory=class_row(Account)) as cursor:
-        await cursor.execute(
-            """
-            INSERT INTO users (username, username_key, password_hash) VALUES (%s, %s, %s)
-            ON CONFLICT (username_key) DO NOTHING
-            RETURNING id, username, registered_at, username_key, password_hash
-            """,
-            [username, username_key, password_hash],
-        )
-        if not cursor.rowcount:
-            await cursor.execute(
-                """
-                SELECT id, username, registered_at, username_key, password_hash
-                FROM users WHERE username_key = %s AND password_hash = %s
-                """,
-                [username_key, password_hash],
-            )
-        return await cursor.fetchone()
+    found = await connection.execute(
+        _INSERT,
+        {
+            "username": username,
+            "username_key": username_key,
+            "password_hash": password_hash,
+            "invitation": invitation,
+        },
+    )
+    [*roster, user_id, registered_at] = await found.fetchone() or ()
+    account = None
+    if user_id is not None:
+        account = Account(user_id, username, registered_at, username_key, password_hash)
+    elif (existing := await select_account(connection, username_key)) and (
+        existing.password_hash == password_hash
+    ):
+        account = existing
+    return Insertion(account, Roster(*roster))
 
 
 @retryable
@@ -78,6 +117,39 @@ async def select_existing_keys(connection: Connection, keys: list[str]) -> set[s
     """Return those of the keys that users have."""
     found = await connection.execute("SELECT username_key FROM users WHERE username_key = ANY (%s)", [keys])
     return {key async for (key,) in found}
+
+
+@retryable
+async def select_user(connection: Connection, user_id: int) -> User | None:
+    """Return the user of that id, if there is one."""
+    async with connection.cursor(row_factory=class_row(User)) as cursor:
+        await cursor.execute("SELECT id, username, registered_at FROM users WHERE id = %s", [user_id])
+        return await cursor.fetchone()
+
+
+@retryable
+async def select_users_after(connection: Connection, user_id: int, count: int) -> list[User]:
+    """Return the users after that one, in order of registration.
+
+    There are at most `count` of them.
+    """
+    async with connection.cursor(row_factory=class_row(User)) as cursor:
+        await cursor.execute(
+            "SELECT id, username, registered_at FROM users WHERE id > %s ORDER BY id LIMIT %s",
+            [user_id, count],
+        )
+        return await cursor.fetchall()
+
+
+async def generate_users(database: Database | Connection) -> AsyncGenerator[list[User], None]:
+    """Yield all users in order of registration, 1,000 at a time.
+
+    Each part is a query of its own, so that no connection is held in between.
+    """
+    last_id = -BIGINT
+    while users := await select_users_after(database, last_id, BLOCK):
+        yield users
+        last_id = users[-1].id
 
 
 @retryable
@@ -114,4 +186,21 @@ async def update_password_hash(connection: Connection, account: Account, passwor
 @retryable_change
 async def delete_user(connection: Connection, user: User) -> None:
     """Delete a user."""
-    await connection.execute("DELETE FROM users WHERE id = %s", [user.id])
+    await delete_users(connection, [user.id])
+
+
+@retryable_change
+async def delete_users(connection: Connection, ids: list[int]) -> list[str]:
+    """Delete users; return the names of those who were there.
+
+    Their sessions end with them.
+    """
+    # The roster's row first, as in `insert_user`: in another order the two could wait for each other.
+    deleted = await connection.execute(
+        """
+        WITH roster AS MATERIALIZED (SELECT FROM roster FOR UPDATE)
+        DELETE FROM users USING roster WHERE id = ANY (%s) RETURNING username
+        """,
+        [ids],
+    )
+    return [username async for (username,) in deleted]

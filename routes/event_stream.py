@@ -3,11 +3,16 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
+import psycopg
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import TooManyRequests
 
+from queries import organisers
 from services.live_list import TooManyViewersError
+from services.logs import log_unavailable
+from services.tokens import hash_token
 from web.client_address import client_address
+from web.cookies import ORGANISER, read_cookie
 from web.error_responses import RETRY_SECONDS
 from web.forms import read_query
 from web.i18n import Locale, get_locale
@@ -29,13 +34,15 @@ async def stream() -> Response:
         raise TooManyViewersError(f"MAX_VIEWERS is {settings.max_viewers}")
     if settings.rate_limits and live_list.streams[address] >= STREAMS_PER_ADDRESS:
         raise TooManyRequests(retry_after=RETRY_SECONDS)
-    [version] = read_query("version")
+    version, shows_organiser = read_query("version", "organiser")
+    # Only a page that shows an organiser's controls has the places for what changes there.
+    organiser = hash_token(read_cookie(ORGANISER)) if shows_organiser else None
     last_event_id = request.headers.get("Last-Event-ID", version)
     # None, for which there is no Content-Length, as there is none for the stream (RFC 9110, 8.6).
     body = (
         None
         if request.method == "HEAD"
-        else generate_events(services(), get_locale(), last_event_id, address)
+        else generate_events(services(), get_locale(), last_event_id, address, organiser)
     )
     response = Response(body, content_type="text/event-stream")
     response.timeout = None  # Quart would cut it after 60 s
@@ -45,9 +52,12 @@ async def stream() -> Response:
 
 
 async def generate_events(
-    services: Services, locale: Locale, last_event_id: str, address: str
+    services: Services, locale: Locale, last_event_id: str, address: str, organiser: bytes | None = None
 ) -> AsyncGenerator[bytes, None]:
     """Yield the events after the one of that id, and heartbeats.
+
+    `organiser` is the hash of an organiser's token. Once it is no organiser's any more, the events are
+    those of everybody, which also take away what only an organiser sees.
 
     This runs after the request's context has ended, so it is given what it needs of that.
     """
@@ -66,4 +76,15 @@ async def generate_events(
             else:
                 if sent is None:
                     break
-                yield (await services.snapshot_renderer.render(sent, locale)).event
+                # The snapshot may be older than the token.
+                try:
+                    is_organiser = organiser is not None and (
+                        organiser in sent.user_page.roster.organisers
+                        or await organisers.is_organiser(services.database, organiser)
+                    )
+                except psycopg.Error as error:  # the page connects again
+                    log_unavailable(error)
+                    break
+                if not is_organiser:
+                    organiser = None
+                yield await services.snapshot_renderer.render_event(sent, locale, is_organiser=is_organiser)

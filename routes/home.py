@@ -5,17 +5,19 @@ from quart import Blueprint, Response
 
 from db import pool_timeout
 from queries import users
+from queries.roster import Roster, select_roster
 from queries.users import User
 from services.live_list import Snapshot
 from services.share_origin import is_loopback, share_origin
 from services.usernames import username_key
 from web.client_address import client_address
 from web.compression import compressed_response
-from web.cookies import FLASH, SESSION, pop_flash, read_cookie
+from web.cookies import SESSION, has_personal_cookies, pop_flash, read_cookie
 from web.current_account import current_account
+from web.current_organiser import current_invitation, is_organiser, remember_invitation
 from web.forms import read_list_query, read_query
 from web.i18n import get_locale
-from web.rate_limits import DRAW_QR_CODE, check_rate_limit
+from web.rate_limits import DRAW_INVITATION, DRAW_QR_CODE, check_rate_limit
 from web.request_context import is_htmx, own_origin, services
 from web.responses import read_user_page, render
 from web.urls import build_url, see_other
@@ -30,11 +32,11 @@ bp = Blueprint("home", __name__)
 async def index() -> Response:
     """Show the page with the part of the list that is asked for."""
     live_list = services().live_list
-    [registered] = read_query("registered")
+    registered, invitation = read_query("registered", "invitation")
     is_signed_in = bool(read_cookie(SESSION))  # or was: only the database knows
     is_first_page = not any(read_list_query())
     snapshot = live_list.snapshot if is_first_page else None
-    if snapshot and live_list.is_live and not (is_signed_in or registered or read_cookie(FLASH)):
+    if snapshot and live_list.is_live and not (has_personal_cookies() or registered or invitation):
         return await render_snapshot(snapshot)
     try:
         with pool_timeout(FALLBACK_SECONDS if snapshot else None):
@@ -54,6 +56,8 @@ async def index() -> Response:
             registered=listed.get(registered),
             flashed=pop_flash(),
         )
+    if user_page.roster.invitation:
+        remember_invitation()
     return await render(
         "home.html",
         user_page=user_page,
@@ -79,27 +83,62 @@ async def show_users() -> Response:
 
 @bp.get("/share")
 async def share() -> Response:
-    """Show the address for others, and its QR code."""
+    """Show the address for others, and its QR code.
+
+    Whoever has the invitation code passes it on with them.
+    """
     bind = services().settings.bind
     origin = share_origin(own_origin(), bind)
-    # The limit is for those who make up hosts. While the database is away nothing can be counted.
-    if origin and origin not in services().qr_codes and services().live_list.is_live:
-        await check_rate_limit(DRAW_QR_CODE, client_address())
+    roster = await current_roster()
+    invitation = current_invitation(roster)
+    is_guess = bool(invitation) and not is_organiser(roster)
+    url = f"{origin}/?invitation={invitation}" if origin and invitation else origin
     response = await render(
         "_share_qr_code.html" if is_htmx() else "share_page.html",
-        origin=origin,
-        qr_code=await services().qr_codes.draw(origin) if origin else "",
+        url=url,
+        qr_code=await draw_qr_code(url, is_guess=is_guess) if url else "",
+        invitation=invitation,
         is_bound_to_loopback=is_loopback(bind[0]),
         port=bind[1],
     )
-    response.headers["Cache-Control"] = f"private, max-age={SHARE_SECONDS}"
+    if not invitation:  # an organiser may end it at any moment
+        response.headers["Cache-Control"] = f"private, max-age={SHARE_SECONDS}"
     return response
+
+
+async def draw_qr_code(url: str, *, is_guess: bool) -> str:
+    """Return the QR code of the address to share.
+
+    `is_guess` says that it has a code which the visitor may have made up.
+    """
+    qr_codes = services().qr_codes
+    # The limit is for those who make up hosts and codes. While the database is away nothing can be counted.
+    if services().live_list.is_live and (is_guess or url not in qr_codes):
+        await check_rate_limit(DRAW_INVITATION if is_guess else DRAW_QR_CODE, client_address())
+    return await (qr_codes.draw_secret(url) if is_guess else qr_codes.draw(url))
+
+
+async def current_roster() -> Roster:
+    """Return the roster as a personal page needs it.
+
+    Other pages use that of the snapshot.
+    """
+    snapshot = services().live_list.snapshot
+    if snapshot and not has_personal_cookies():
+        return snapshot.user_page.roster
+    try:
+        with pool_timeout(FALLBACK_SECONDS if snapshot else None):
+            return await select_roster(services().database)
+    except psycopg.OperationalError:
+        if not snapshot:
+            raise
+        return snapshot.user_page.roster
 
 
 async def render_snapshot(snapshot: Snapshot) -> Response:
     """Return the page from memory, or 304 if the browser has it."""
-    rendered = await services().snapshot_renderer.render(snapshot, get_locale())
-    return compressed_response(rendered.compressed_page, "text/html; charset=utf-8", "no-cache")
+    page = await services().snapshot_renderer.render_page(snapshot, get_locale())
+    return compressed_response(page, "text/html; charset=utf-8", "no-cache")
 
 
 async def find_user(username: str) -> User | None:

@@ -7,7 +7,9 @@ from quart import Blueprint, Response
 
 from db import pool_timeout
 from queries import users
+from queries.roster import select_roster
 from services.live_list import WAIT_SECONDS
+from services.registration_rules import check_open, check_registration, parse_invitation
 from services.usernames import Username, parse_username
 from services.validation import ValidationError, gettext_noop
 from web.client_address import client_address
@@ -15,7 +17,14 @@ from web.credentials import begin_session
 from web.current_account import current_account
 from web.error_responses import message_target
 from web.forms import read_form, read_query, submitted
-from web.rate_limits import CHECK_PASSWORD, CHECK_USERNAME, REGISTER, check_rate_limit
+from web.rate_limits import (
+    CHECK_PASSWORD,
+    CHECK_USERNAME,
+    REGISTER,
+    WRONG_INVITATIONS,
+    check_rate_limit,
+    refund,
+)
 from web.request_context import is_htmx, services
 from web.responses import read_snapshot, render, render_fragment_or_page, render_list_update
 from web.urls import build_url, see_other
@@ -38,12 +47,17 @@ class UsernameTakenError(ValidationError):
 async def register() -> Response:
     """Register a user, and say whether it worked."""
     await check_rate_limit(REGISTER, client_address())
-    name, password = await read_form("username", "password")
+    name, password, code = await read_form("username", "password", "invitation")
+    invitation = parse_invitation(code)
+    await check_before_hashing(invitation)
     username = parse_username(name)
     password_hash = await services().password_hasher.hash_validated(password, username)
     account = await current_account()  # before the insert: after it nothing may fail
-    user = await users.insert_user(services().database, username.shown, username.key, password_hash)
+    user, roster = await users.insert_user(
+        services().database, username.shown, username.key, password_hash, invitation
+    )
     if user is None:
+        check_registration(roster, invitation)
         raise UsernameTakenError(username)
     snapshot = await read_snapshot()  # also without HTMX: the next page shows the user
     if account is None:
@@ -55,9 +69,26 @@ async def register() -> Response:
         "_register_response.html",
         account=account,
         registered=user,
+        invitation=code,
         place=snapshot.user_page.place_of(user) if snapshot else None,
         list_update=await render_list_update(snapshot),
     )
+
+
+async def check_before_hashing(invitation: str) -> None:
+    """Check whether the roster lets anybody in.
+
+    A closed page then costs no hash, and tells nobody whether a code is right. The statement that
+    inserts decides. Raises what `check_registration` does.
+    """
+    roster = await select_roster(services().database)
+    check_open(roster)
+    is_guess = roster.invitation and invitation
+    if is_guess:
+        await check_rate_limit(WRONG_INVITATIONS, client_address())
+    check_registration(roster, invitation)
+    if is_guess:
+        await refund(WRONG_INVITATIONS, client_address())
 
 
 @bp.errorhandler(ValidationError)
@@ -72,6 +103,7 @@ async def handle_validation_error(error: ValidationError) -> Response:
         account=await current_account(),
         error=error,
         typed_username=submitted("username"),
+        invitation=submitted("invitation"),
     )
 
 

@@ -39,11 +39,16 @@ class Snapshot:
     away_since: datetime | None = None
 
     @property
+    def version(self) -> int:
+        """The version of the list."""
+        return self.user_page.roster.version
+
+    @property
     def event_id(self) -> str:
         """The version, with what else the page says of the list."""
         if self.away_since:
-            return f"{self.user_page.version}-away-since-{self.away_since.timestamp():.0f}"
-        return f"{self.user_page.version}{'' if self.is_live else '-not-live'}"
+            return f"{self.version}-away-since-{self.away_since.timestamp():.0f}"
+        return f"{self.version}{'' if self.is_live else '-not-live'}"
 
 
 class TooManyViewersError(Exception):
@@ -110,7 +115,7 @@ class LiveList:
         with suppress(TimeoutError):
             async with asyncio.timeout(WAIT_SECONDS):
                 while self.is_live and self.snapshot:
-                    if self.snapshot.user_page.version >= version:
+                    if self.snapshot.version >= version:
                         return self.snapshot
                     await self._changed.wait()
         return None

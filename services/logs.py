@@ -17,6 +17,8 @@ REPEAT_SECONDS = 10.0  # between two lines on the same cause
 CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 logger = logging.getLogger(__name__)
+organiser_logger = logging.getLogger("organiser")
+organiser_logger.setLevel(logging.INFO)  # all others have theirs from set_up_output
 
 _quiet_until: dict[str, float] = {}
 _left_out: Counter[str] = Counter()
@@ -47,6 +49,11 @@ class _Formatter(logging.Formatter):
         first, *traceback = super().format(record).split("\n")
         prefix = super().formatMessage(record)
         return "\n".join([first, *(f"{prefix}   {_escape(line)}" for line in traceback)])
+
+
+def log_organiser(action: str) -> None:
+    """Log what an organiser does. It names nobody."""
+    organiser_logger.info("%s", action)
 
 
 def _escape(text: str) -> str:

@@ -4,6 +4,12 @@ import socket
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from settings import Settings
+
+
+class UnknownPortError(Exception):
+    """The system chooses the port; one line says what to do."""
+
 
 def share_origin(own_origin: str, bind: tuple[str, int]) -> str | None:
     """Return the origin that others can open, None without one.
@@ -17,6 +23,33 @@ def share_origin(own_origin: str, bind: tuple[str, int]) -> str | None:
         return own_origin
     address = "" if is_loopback(bind[0]) else lan_address()
     return f"{url.scheme}://{address}:{bind[1]}" if address else None
+
+
+def link_origin(settings: Settings) -> str:
+    """Return the origin of links that an operator passes on.
+
+    It is PUBLIC_ORIGIN, else that of BIND, as others can open it; or as this computer can, if nobody
+    else can. Raises UnknownPortError if BIND leaves the port to the system.
+    """
+    if settings.public_origin:
+        return settings.public_origin
+    host, port = settings.bind
+    if not port:
+        bind = format_host(host)
+        raise UnknownPortError(f"BIND={bind}:0 does not say which port: set PUBLIC_ORIGIN, or a port in BIND")
+    own_host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (nothing is bound to it)
+    own_origin = format_origin("https" if settings.tls_certificate else "http", own_host, port)
+    return share_origin(own_origin, settings.bind) or own_origin
+
+
+def format_origin(scheme: str, host: str, port: int) -> str:
+    """Return an origin; an IPv6 address stands in brackets."""
+    return f"{scheme}://{format_host(host)}:{port}"
+
+
+def format_host(host: str) -> str:
+    """Return a host as a URL has it."""
+    return f"[{host}]" if ":" in host else host
 
 
 def lan_address() -> str:

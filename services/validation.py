@@ -4,7 +4,7 @@ REPLACEMENT_CHARACTER = "\ufffd"  # stands for bytes that are no text, see `web.
 
 
 class ValidationError(Exception):
-    """A user name or password is not allowed.
+    """What somebody has typed is not allowed.
 
     `field` is the id of its input, such as "username"; `messages` are sentences that say what to
     do, each with its values, for `i18n.format_messages`; `status` is that of the HTTP response.

@@ -8,7 +8,8 @@ const isFieldCheck = ({ target }) => target.matches?.("input");
 const showRequestError = (event) => {
   if (isEventStream(event) || isFieldCheck(event)) return;
   // A form that was sent may have arrived; for a search that makes no difference.
-  const section = event.target.closest?.("#register, #account");
+  const isRowForm = event.target.matches?.("#users form");
+  const section = isRowForm ? htmx.find("#organiser") : event.target.closest?.("#register, #account, #organiser");
   htmx.find(section ? `#${section.id}-message` : "#notice").textContent = messageText(
     section ? "#no-answer-message" : "#offline-message",
   );
@@ -31,7 +32,7 @@ htmx.on("htmx:before:request", (event) => {
   if (!isEventStream(event) && !isFieldCheck(event)) htmx.find("#notice").textContent = "";
 });
 htmx.on("live", () => {
-  for (const place of htmx.findAll("#register-message, #account-message, #notice")) {
+  for (const place of htmx.findAll("#register-message, #account-message, #organiser-message, #notice")) {
     if (place.textContent === messageText("#offline-message")) place.textContent = "";
   }
 });

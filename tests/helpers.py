@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,10 +25,12 @@ from bs4 import BeautifulSoup
 from psycopg.conninfo import make_conninfo
 from quart import Quart
 
+from queries.roster import Roster
 from queries.user_list import UserPage
 from queries.users import User
 from services import postgres_server
 from services.live_list import Snapshot
+from services.tokens import hash_token, new_token
 from settings import Settings
 from web.forms import FORM_TYPE
 from web.http_server import HTTPServer
@@ -92,6 +94,22 @@ async def register_and_leave(client: httpx.AsyncClient, username: str = "zoe") -
     client.cookies.clear()
 
 
+async def become_organiser(client: httpx.AsyncClient, psql: psycopg.Connection) -> httpx.Response:
+    """Make the client's browser an organiser's; return the answer to the link's button."""
+    token = insert_link(psql)
+    return await client.post(f"/organise/{token}", headers={"HX-Request": ""})
+
+
+def insert_link(psql: psycopg.Connection, user_id: int | None = None, *, hours: int = 1) -> str:
+    """Return the token of a new link, to become an organiser or to set a user's password."""
+    token = new_token()
+    psql.execute(
+        "INSERT INTO one_time_links (token_hash, user_id, expires_at) VALUES (%s, %s, now() + %s)",
+        [hash_token(token), user_id, timedelta(hours=hours)],
+    )
+    return token
+
+
 async def sign_in(
     client: httpx.AsyncClient, username: str = "zoe", password: str = PASSWORD
 ) -> httpx.Response:
@@ -121,7 +139,7 @@ def new_database(server_url: str, template: str = "template0") -> Iterator[str]:
 def make_snapshot(version: int = 1, *names: str, away_since: datetime | None = None) -> Snapshot:
     now = datetime.now(UTC)
     users = [User(number, name, now) for number, name in enumerate(names, 1)]
-    return Snapshot(UserPage(version, len(users), users), not away_since, away_since)
+    return Snapshot(UserPage(Roster(version, len(users)), users), not away_since, away_since)
 
 
 def set_clock(monkeypatch: pytest.MonkeyPatch, now: datetime) -> None:
@@ -265,11 +283,15 @@ def make_certificate(folder: Path, name: str = "roster", bits: int = 2048) -> di
     return {"TLS_CERTIFICATE": str(certificate), "TLS_KEY": str(key)}
 
 
-def run_cli(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def run_cli(
+    folder: Path, *arguments: str, answer: str = "", **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `cli.py`; `answer` is what it reads where it asks."""
     return subprocess.run(
         [sys.executable, ROOT / "cli.py", *arguments],
         cwd=folder,
         env=os.environ | UNSET | {"DATA_DIR": str(folder / "data")} | settings,
+        input=answer,
         capture_output=True,
         text=True,
         check=False,
@@ -400,19 +422,29 @@ class Viewer:
         message = "the stream ended"
         raise EOFError(message)
 
+    async def next_event(self) -> Event:
+        """Return the next event, whatever comments come before."""
+        while (event := await self.next()) is None:
+            pass
+        return event
+
     async def wait_for(self, total: int) -> Event:
         """Return the first event with that number of people."""
-        while not ((event := await self.next()) and event.total == total):
+        while (event := await self.next_event()).total != total:
             pass
         return event
 
 
 @asynccontextmanager
-async def viewing(url: str, last_event_id: str | None = None) -> AsyncIterator[Viewer]:
+async def viewing(
+    url: str, last_event_id: str | None = None, organiser: httpx.AsyncClient | None = None
+) -> AsyncIterator[Viewer]:
+    """Follow the list, as the page of that organiser if there is one."""
     headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
+    cookies, path = (organiser.cookies, "/live?organiser=1") if organiser else (None, "/live")
     async with (
-        httpx.AsyncClient(timeout=None) as client,  # noqa: S113 (a stream has no end)
-        client.stream("GET", f"{url}/live", headers=headers) as response,
+        httpx.AsyncClient(timeout=None, cookies=cookies) as client,  # noqa: S113 (a stream has no end)
+        client.stream("GET", f"{url}{path}", headers=headers) as response,
     ):
         assert response.status_code == 200
         viewer = Viewer(response.aiter_lines())

@@ -7,6 +7,7 @@ import httpx
 import psycopg
 from quart import Quart
 
+from queries.roster import Roster
 from queries.user_list import UserPage
 from services.live_list import Snapshot
 from tests.helpers import (
@@ -16,6 +17,7 @@ from tests.helpers import (
     PASSWORD,
     add_users,
     http_client,
+    insert_link,
     parse_html,
 )
 from web.i18n import Locale, force_locale
@@ -48,6 +50,18 @@ REFUSED_PASSWORDS = (
 )
 
 
+REFUSED_PAGES = (
+    {"title": "字" * 101, "description": "<x>"},
+    {"title": "<x>", "description": "字" * 501},
+    {"title": "x", "description": "x", "etag": "stale"},
+)
+REFUSED_REGISTRATIONS = (
+    {"open": "on", "capacity": "0"},
+    {"open": "perhaps", "capacity": ""},
+    {"open": "on", "capacity": "3", "etag": "stale"},
+)
+
+
 @dataclass(frozen=True)
 class PageState:
     """What came back for a request: a whole page, or a fragment."""
@@ -67,14 +81,24 @@ async def collect_states(app: Quart, psql: psycopg.Connection, locale: Locale) -
         await visitor.read(psql)
         await visitor.register()
         await visitor.use_an_account()
+        await visitor.organise(psql)
         await visitor.cause_errors(psql)
         states += visitor.states
-    snapshot = Snapshot(UserPage(version=1, total=0, users=[]), is_live=False, away_since=datetime.now(UTC))
-    away = await get_services(app).snapshot_renderer.render(snapshot, locale)
+    snapshot = Snapshot(UserPage(Roster(version=1), users=[]), is_live=False, away_since=datetime.now(UTC))
+    renderer = get_services(app).snapshot_renderer
+    page = await renderer.render_page(snapshot, locale)
+    list_update = await renderer.render_list_update(snapshot, locale)
+    event = await renderer.render_event(snapshot, locale, is_organiser=True)
     return [
         *states,
-        PageState("away", 200, away.page, is_page=True),
-        PageState("away, HTMX", 200, away.list_update, is_page=False),
+        PageState("away", 200, page["identity"].content.decode(), is_page=True),
+        PageState("away, HTMX", 200, list_update, is_page=False),
+        PageState(
+            "event of an organiser",
+            200,
+            event.decode().partition("\n")[2].replace("data: ", ""),
+            is_page=False,
+        ),
     ]
 
 
@@ -144,6 +168,49 @@ class Visitor:
         await self.post("/account/delete", password=PASSWORD)
         await self.post("/account/delete", password=OTHER_PASSWORD)
         await self.get_page()
+
+    async def organise(self, psql: psycopg.Connection) -> None:
+        await self.get("/organise/unknown", htmx=False)
+        await self.post("/organiser/page", title="x")
+        token = insert_link(psql)
+        await self.get(f"/organise/{token}", htmx=False)
+        await self._send("POST", f"/organise/{token}", htmx=False)
+        await self.get_page()
+        await self.get("/users?q=user")
+        for form in REFUSED_PAGES:
+            await self._send("POST", "/organiser/page", form=form, htmx=self._htmx)
+        for form in REFUSED_REGISTRATIONS:
+            await self._send("POST", "/organiser/registration", form=form, htmx=self._htmx)
+        await self.post("/organiser/page", title="<b>国际象棋</b> & \"'", description="1\n<2>")
+        await self.get_page()
+        for form in {"open": "on", "capacity": "1"}, {"open": "off", "capacity": "1000"}:
+            await self._send("POST", "/organiser/registration", form=form, htmx=self._htmx)
+            await self.get_page()
+            await self.post("/register", username="late", password=PASSWORD)
+        await self.post("/organiser/registration", open="on", capacity="")
+        for action in "new", "new", "off", "new":
+            await self.post("/organiser/invitation", action=action)
+            await self.get_page()
+        await self.get("/share")
+        for invitation in "", "wrong":
+            await self.post("/register", username="late", password=PASSWORD, invitation=invitation)
+        [(user_id,), (other_id,)] = psql.execute("SELECT id FROM users ORDER BY id LIMIT 2")
+        await self.post("/organiser/reset", user_id=str(user_id))
+        token = insert_link(psql, other_id)
+        await self.get(f"/reset/{token}", htmx=False)
+        for password in *REFUSED_PASSWORDS, OTHER_PASSWORD:
+            form = {"new_password": password}
+            await self._send("POST", f"/reset/{token}", form=form, htmx=False)
+        await self.get_page()
+        for _ in range(2):
+            await self.post("/organiser/remove", user_id=str(user_id))
+            await self.post("/organiser/reset", user_id=str(user_id))
+        await self.get_page()
+        await self.post("/organiser/leave")
+        await self.get_page()
+        await self.get("/?invitation=VTPBGZSV", htmx=False)
+        psql.execute("UPDATE roster SET title = '', description = '', invitation = NULL")
+        await self.post("/sign-out")
 
     async def cause_errors(self, psql: psycopg.Connection) -> None:
         await self.get("/nowhere")

@@ -387,7 +387,7 @@ async def test_an_insert_that_committed_before_its_connection_broke_is_done(
         psql.execute("ALTER SYSTEM RESET synchronous_standby_names")
         psql.execute("SELECT pg_reload_conf()")
     assert usernames(psql) == ["Zoe"]
-    assert not await insert_user(database, "Zoe", "zoe", "another hash")
+    assert not (await insert_user(database, "Zoe", "zoe", "another hash")).account
 
 
 async def test_an_insert_whose_connection_always_breaks_stores_nothing(

@@ -1,6 +1,8 @@
 import asyncio
 import contextlib
 import itertools
+import os
+import pty
 import re
 import resource
 import shutil
@@ -8,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import product, zip_longest
 from pathlib import Path
 
@@ -15,15 +18,19 @@ import httpx
 import psutil
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from serve import display_url
+from services import one_time_urls
+from services.one_time_urls import try_to_create_organiser_url
 from services.share_origin import lan_address
 from services.stop_signal import STOP_SIGNALS
-from settings import VERSION
+from settings import VERSION, Settings
 from tests.helpers import (
     FORM,
     FORM_HEADERS,
     ROOT,
+    UNSET,
     StartServer,
     add_users,
     is_alive,
@@ -38,6 +45,7 @@ from tests.helpers import (
     usernames,
     viewing,
     wait_until,
+    waits_for_lock,
 )
 
 SIGNAL_BEFORE = """import signal
@@ -65,6 +73,27 @@ def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
         return process.communicate(timeout=60)
     finally:
         process.kill()
+
+
+@contextlib.contextmanager
+def serving_on_terminal(folder: Path, **settings: str) -> Iterator[Iterator[str]]:
+    """Run `serve.py` on a terminal; yield the lines it prints."""
+    ours, theirs = pty.openpty()
+    with (
+        os.fdopen(ours) as terminal,
+        subprocess.Popen(
+            [sys.executable, ROOT / "serve.py"],
+            cwd=folder,
+            env=os.environ | UNSET | {"BIND": "127.0.0.1:0"} | settings,
+            stdout=theirs,
+        ) as process,
+    ):
+        os.close(theirs)
+        try:
+            yield (line.rstrip("\n") for line in terminal)
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0
 
 
 def failed_start(folder: Path, **settings: str) -> str:
@@ -144,12 +173,18 @@ async def test_a_frozen_database_is_answered_for_and_does_not_delay_the_end(
     server = postmaster(tmp_path / "data")
     async with httpx.AsyncClient(base_url=roster.url, timeout=60) as client:
         assert (await register(client)).status_code == 303
+        client.cookies.clear()  # whoever has none is not looked up first
+        locking, watching = psycopg.connect(roster.database), psycopg.connect(roster.database)
+        locking.execute("LOCK TABLE users")
+        registering = asyncio.create_task(register(client, "anna"))
+        await wait_until(lambda: waits_for_lock(watching))  # by then it inserts
         server.suspend()  # first, so that it has no more children than these
         frozen = [server, *server.children()]
         for process in frozen:
             process.suspend()
-        client.cookies.clear()  # whoever has none is not looked up first
-        registered = await register(client)
+        registered = await registering
+        locking.close()
+        watching.close()
         found = await asyncio.gather(*(client.get("/?q=z") for _ in range(12)))
     assert {response.status_code for response in (registered, *found)} == {503}
     assert "cannot say whether this was done" in registered.text
@@ -429,6 +464,52 @@ def test_open_to_this_computer_only_it_prints_no_qr_code(serve: StartServer, dat
     roster.stop()
     assert roster.process.stdout
     assert roster.process.stdout.read() == ""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_on_a_terminal_it_prints_a_link_for_the_organiser(
+    tmp_path: Path, database_url: str, workers: str
+) -> None:
+    with serving_on_terminal(tmp_path, DATABASE_URL=database_url, WORKERS=workers) as lines:
+        [roster, database, organiser] = (next(lines) for _ in range(3))
+        assert database.startswith("Database: ")
+        url = organiser.removeprefix("Organiser: ")
+        assert url.startswith(f"{roster.removeprefix('Roster: ')}/organise/")
+        assert httpx.post(url).status_code == 303
+        assert httpx.post(url).status_code == 404
+
+
+def test_elsewhere_it_prints_no_link_for_the_organiser(
+    serve: StartServer, database_url: str, psql: psycopg.Connection
+) -> None:
+    roster = serve(DATABASE_URL=database_url)
+    roster.stop()
+    assert roster.process.stdout
+    assert "/organise/" not in roster.process.stdout.read()
+    assert psql.execute("SELECT FROM one_time_links").rowcount == 0
+
+
+def test_it_starts_where_the_link_for_the_organiser_cannot_be_stored(
+    tmp_path: Path, database_url: str
+) -> None:
+    settings = {
+        "BIND": "0.0.0.0:0",
+        "PUBLIC_ORIGIN": "https://roster.example",
+        "DATABASE_URL": make_conninfo(database_url, options="-cdefault_transaction_read_only=on"),
+    }
+    with serving_on_terminal(tmp_path, **settings) as lines:
+        printed = [next(lines) for _ in range(3)]
+    assert [line.partition(":")[0] for line in printed] == ["Roster", "Database", "Others"]
+
+
+async def test_a_link_for_the_organiser_that_takes_too_long_is_left_out(
+    database_url: str, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one_time_urls, "STORE_SECONDS", 0.1)
+    with psql.transaction():
+        psql.execute("LOCK TABLE one_time_links")
+        assert await try_to_create_organiser_url(Settings(database_url=database_url)) == ""
+    assert psql.execute("SELECT FROM one_time_links").rowcount == 0
 
 
 def test_the_page_knows_the_port_that_the_system_chose(serve: StartServer, database_url: str) -> None:

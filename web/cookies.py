@@ -4,11 +4,14 @@ from datetime import timedelta
 
 from quart import Quart, Response, g, request
 
-from queries import devices, sessions
+from queries import devices, organisers, sessions
 from web.request_context import is_tls
 
 SESSION = "session"
 DEVICE = "device"  # stays after a sign-out, see web/credentials.py
+ORGANISER = "organiser"
+INVITATION = "invitation"  # the code that the visitor came with
+INVITATION_LIFETIME = timedelta(days=1)
 FLASH = "flash"
 FLASH_LIFETIME = timedelta(minutes=1)  # in which the page that shows the message is asked for
 
@@ -42,6 +45,11 @@ def set_device_cookie(token: str) -> None:
     set_cookie(DEVICE, token, devices.LIFETIME)
 
 
+def set_organiser_cookie(token: str) -> None:
+    """Let the browser be an organiser's."""
+    set_cookie(ORGANISER, token, organisers.LIFETIME)
+
+
 def delete_cookie(name: str) -> None:
     """Let the response delete a cookie."""
     set_cookie(name, "", timedelta())
@@ -62,7 +70,8 @@ def pop_flash() -> str:
 
 def has_personal_cookies() -> bool:
     """Return whether cookies make the response a personal one."""
-    return bool({_full_name(SESSION), _full_name(FLASH)} & request.cookies.keys())
+    names = SESSION, ORGANISER, INVITATION, FLASH
+    return not request.cookies.keys().isdisjoint(map(_full_name, names))
 
 
 def _full_name(name: str) -> str:

@@ -5,7 +5,14 @@ from typing import Any, TypeVar
 
 import psycopg
 from quart import Quart, Response, current_app, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, ServiceUnavailable, TooManyRequests
+from werkzeug.exceptions import (
+    Forbidden,
+    HTTPException,
+    MethodNotAllowed,
+    NotFound,
+    ServiceUnavailable,
+    TooManyRequests,
+)
 
 from db import OutcomeUnknownError
 from services.live_list import TooManyViewersError
@@ -35,11 +42,24 @@ TOO_OFTEN = ngettext_noop(
     "That was too often. Please try again in %(seconds)s second.",
     "That was too often. Please try again in %(seconds)s seconds.",
 )
+
 OUTCOME_UNKNOWN = gettext_noop(
     "The database did not answer, so Roster cannot say whether this was done. Look before you try again."
 )
 
 View = TypeVar("View", bound=Callable[..., Any])
+
+
+class NotOrganiserError(Forbidden):
+    """Only an organiser may do this."""
+
+    message = gettext_noop("Only the organiser can do this, and this browser is not the organiser's.")
+
+
+class LinkGoneError(NotFound):
+    """The one-time link was never there, or is no longer."""
+
+    message = gettext_noop("This link has been used or has expired. Ask for a new one.")
 
 
 def init_app(app: Quart) -> None:
@@ -76,8 +96,8 @@ async def handle_http_exception(error: HTTPException) -> Response:
     if isinstance(error, TooManyRequests):
         seconds = int(headers["Retry-After"])
         message = ngettext(*TOO_OFTEN, seconds) % {"seconds": seconds}
-    elif isinstance(error, _OutcomeUnknown):
-        message = gettext(OUTCOME_UNKNOWN)
+    elif isinstance(error, _OutcomeUnknown | NotOrganiserError | LinkGoneError):
+        message = gettext(error.message)
     else:
         message = gettext(MESSAGES.get(status, MESSAGES[400 if status < 500 else 500]))  # noqa: PLR2004
     view = current_app.view_functions.get(request.endpoint or "")
@@ -105,6 +125,8 @@ async def _handle_method_not_allowed(error: MethodNotAllowed) -> Response:
 
 class _OutcomeUnknown(ServiceUnavailable):
     """The database did not say whether it has done it."""
+
+    message = OUTCOME_UNKNOWN
 
 
 async def _handle_unavailable(error: Exception) -> Response:

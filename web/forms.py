@@ -35,12 +35,17 @@ def parse_fields(encoded: bytes, *names: str) -> list[str]:
     return [values[0] if len(values) == 1 else REPLACEMENT_CHARACTER for values in found]
 
 
+async def read_body() -> bytes:
+    """Return the request's body, once all of it has come."""
+    return await request.get_data(cache=True, as_text=False, parse_form_data=False)
+
+
 async def read_form(*names: str) -> list[str]:
     """Return the named fields of the form; see `parse_fields`.
 
     `submitted` returns them again.
     """
-    body = await request.get_data(cache=True, as_text=False, parse_form_data=False)
+    body = await read_body()
     if body and request.mimetype != FORM_TYPE:
         abort(415)
     values = parse_fields(body, *names)

@@ -38,6 +38,13 @@ WRONG_PASSWORDS = RateLimit("wrong-passwords", 100, 3600)  # for one user name, 
 OWN_SIGN_IN_PER_ADDRESS = RateLimit("own-sign-ins", 60, 60)
 OWN_WRONG_PASSWORDS = RateLimit("own-wrong-passwords", 30, 3600)  # for one session or browser
 ACCOUNT = RateLimit("account", 60, 60)
+# Counted before it is known to be wrong, as passwords are. A botnet of 10,000 addresses would need 1.7 years
+# for half of the 24^8 codes; a class that has run into it can go on after 10 s.
+WRONG_INVITATIONS = RateLimit("wrong-invitations", 60, 600)
+ORGANISER_ACTION = RateLimit("organiser", 120, 60)
+ONE_TIME_LINK = RateLimit("one-time-links", 60, 60)
+# A code that is drawn already must not cost less: that would tell which one is right.
+DRAW_INVITATION = RateLimit("invitation-qr-code", 120, 60)
 DRAW_QR_CODE = RateLimit("qr-code", 30, 60)  # of an address that nobody has shared lately
 
 

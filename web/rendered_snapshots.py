@@ -1,8 +1,10 @@
-"""Snapshots as HTML, rendered once for each locale."""
+"""Snapshots as HTML, rendered once for each variant."""
 
 import asyncio
-from dataclasses import dataclass
-from functools import cached_property
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from markupsafe import Markup
@@ -12,59 +14,83 @@ from services.live_list import Snapshot
 from web.compression import EncodedBody, compress
 from web.i18n import Locale, force_locale, present_year
 
-_Key = tuple[Locale, int]  # with the year
-
-
-@dataclass(frozen=True)
-class RenderedSnapshot:
-    """A page, and the fragment that updates an open page."""
-
-    event_id: str
-    page: str
-    list_update: Markup
-
-    @cached_property
-    def event(self) -> bytes:
-        """The list update as a Server-Sent Event (WHATWG HTML, 9.2)."""
-        data = "".join(f"data: {line}\n" for line in self.list_update.split("\n") if line)
-        return f"id: {self.event_id}\n{data}\n".encode()
-
-    @cached_property
-    def compressed_page(self) -> dict[str, EncodedBody]:
-        """The page by content coding."""
-        return compress(self.page.encode(), brotli_quality=5)
+T = TypeVar("T")
 
 
 class SnapshotRenderer:
-    """Renders each snapshot once for each locale.
+    """Renders each snapshot once for each variant.
 
-    Whoever first asks for it has it rendered; the others wait for that. It is rendered again in a
-    new year, in which the times of the old one have their year.
+    Those are its locales, and for list updates also whether an organiser gets it. Whoever first asks for
+    one has it rendered; the others wait for that. It is rendered again in a new year, in which the times
+    of the old one have their year.
     """
 
     def __init__(self, app: Quart) -> None:
         self._app = app
-        self._rendered: WeakKeyDictionary[Snapshot, dict[_Key, RenderedSnapshot]] = WeakKeyDictionary()
+        self._rendered: WeakKeyDictionary[Snapshot, dict[object, Any]] = WeakKeyDictionary()
         self._lock = asyncio.Lock()
 
-    async def render(self, snapshot: Snapshot, locale: Locale) -> RenderedSnapshot:
-        """Return the snapshot, rendered in that locale."""
+    async def render_page(self, snapshot: Snapshot, locale: Locale) -> dict[str, EncodedBody]:
+        """Return the page of a visitor without cookies.
+
+        It comes by content coding.
+        """
+
+        def build(html: str) -> dict[str, EncodedBody]:
+            return compress(html.encode(), brotli_quality=5)
+
+        return await self._render(snapshot, locale, "home.html", build)
+
+    async def render_list_update(
+        self, snapshot: Snapshot, locale: Locale, *, is_organiser: bool = False
+    ) -> Markup:
+        """Return what changes on open pages."""
+        return await self._render(snapshot, locale, "_list_update.html", Markup, is_organiser=is_organiser)
+
+    async def render_event(self, snapshot: Snapshot, locale: Locale, *, is_organiser: bool = False) -> bytes:
+        """Return what changes as a Server-Sent Event."""
+        list_update = await self.render_list_update(snapshot, locale, is_organiser=is_organiser)
+        return await self._render(
+            snapshot,
+            locale,
+            "_event.html",
+            partial(format_event, snapshot.event_id),
+            is_organiser=is_organiser,
+            list_update=list_update,
+        )
+
+    async def _render(
+        self,
+        snapshot: Snapshot,
+        locale: Locale,
+        template: str,
+        build: Callable[[str], T],
+        *,
+        is_organiser: bool = False,
+        **context: object,
+    ) -> T:
         rendered = self._rendered.setdefault(snapshot, {})
-        key = locale, present_year()
+        key = template, locale, is_organiser, present_year()
         if key not in rendered:
             async with self._lock:
                 if key not in rendered:
-                    rendered[key] = await self._render(snapshot, locale)
-        return rendered[key]
+                    with force_locale(locale):
+                        async with self._app.app_context():
+                            html = await render_template(
+                                template,
+                                user_page=snapshot.user_page,
+                                roster=snapshot.user_page.roster,
+                                is_organiser=is_organiser,
+                                is_live=snapshot.is_live,
+                                away_since=snapshot.away_since,
+                                **context,
+                            )
+                    rendered[key] = build(html)
+        return cast("T", rendered[key])
 
-    async def _render(self, snapshot: Snapshot, locale: Locale) -> RenderedSnapshot:
-        with force_locale(locale):
-            async with self._app.app_context():
-                context = {
-                    "user_page": snapshot.user_page,
-                    "is_live": snapshot.is_live,
-                    "away_since": snapshot.away_since,
-                }
-                page = await render_template("home.html", **context)
-                list_update = await render_template("_list_update.html", **context)
-        return RenderedSnapshot(snapshot.event_id, page, Markup(list_update))  # noqa: S704 (a template's)
+
+def format_event(event_id: str, html: str) -> bytes:
+    """Return a Server-Sent Event (WHATWG HTML, 9.2)."""
+    # A carriage return alone would end a line, too. Empty lines may be those of a description.
+    data = "".join(f"data: {line}\n" for line in re.split("\r\n|\r|\n", html))
+    return f"id: {event_id}\n{data}\n".encode()

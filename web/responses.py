@@ -7,11 +7,13 @@ from markupsafe import Markup
 from quart import Quart, Response, render_template
 
 from db import pool_timeout
-from queries.roster import select_version
+from queries.roster import Roster, select_version
 from queries.user_list import UserPage, select_user_page
 from services.live_list import WAIT_SECONDS, Snapshot
+from services.registration_rules import format_invitation
 from services.usernames import fold_prefix
 from web.client_address import client_address
+from web.current_organiser import current_invitation, is_organiser
 from web.forms import read_list_query
 from web.i18n import get_locale
 from web.rate_limits import SEARCH, check_rate_limit
@@ -25,10 +27,14 @@ OPTIONAL = (
     "away_since",
     "error",
     "flashed",
+    "invitation",
+    "is_organiser",
     "list_update",
     "place",
     "registered",
+    "reset_link",
     "sign_in_username",
+    "typed",
     "typed_username",
 )
 
@@ -38,17 +44,30 @@ def init_app(app: Quart) -> None:
     settings = get_services(app).settings
     app.jinja_env.globals.update(
         build_url=build_url,
+        format_invitation=format_invitation,
         password_min_length=settings.password_min_length,
         public_origin=settings.public_origin,
     )
 
     @app.context_processor
-    async def defaults() -> dict[str, bool | None]:
-        return dict.fromkeys(OPTIONAL) | {"is_live": get_services(app).live_list.is_live}
+    async def defaults() -> dict[str, object]:
+        live_list = get_services(app).live_list
+        roster = live_list.snapshot.user_page.roster if live_list.snapshot else Roster()
+        return dict.fromkeys(OPTIONAL) | {"is_live": live_list.is_live, "roster": roster}
 
 
 async def render(template: str, status: int = 200, **context: object) -> Response:
-    """Return a page or a fragment."""
+    """Return a page or a fragment.
+
+    With a page of the list it shows the roster that was read with it, to an organiser as such.
+    """
+    if isinstance(user_page := context.get("user_page"), UserPage):
+        roster = user_page.roster
+        context = {
+            "roster": roster,
+            "is_organiser": is_organiser(roster),
+            "invitation": current_invitation(roster),
+        } | context
     text = await render_template(template, **(read_list_query()._asdict() | context))
     return Response(text, status)
 
@@ -82,7 +101,9 @@ async def read_snapshot() -> Snapshot | None:
 
 
 async def render_list_update(snapshot: Snapshot | None) -> Markup | None:
-    """Return what a snapshot changes on an open page."""
+    """Return what a snapshot changes on this visitor's page."""
     if snapshot is None:
         return None
-    return (await services().snapshot_renderer.render(snapshot, get_locale())).list_update
+    return await services().snapshot_renderer.render_list_update(
+        snapshot, get_locale(), is_organiser=is_organiser(snapshot.user_page.roster)
+    )

@@ -6,14 +6,14 @@ from urllib.parse import urlsplit
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, Scope
 from hypercorn.typing import ASGISendEvent as Event
 
-from web.static_files import STYLE_HASH
+from web.static_files import STYLE_HASHES
 
 MAX_HOST_LENGTH = 255  # octets (RFC 1035, 2.3.4)
 HOST = re.compile(r"(([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 
 HEADERS = {
     "content-security-policy": (
-        f"default-src 'none'; script-src 'self'; style-src '{STYLE_HASH}'; img-src 'self'; "
+        f"default-src 'none'; script-src 'self'; style-src {' '.join(STYLE_HASHES)}; img-src 'self'; "
         "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "cross-origin-opener-policy": "same-origin",

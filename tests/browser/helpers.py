@@ -7,9 +7,9 @@ from typing import Protocol
 from urllib.parse import unquote
 
 import psycopg
-from playwright.async_api import ConsoleMessage, Page, Request, Route, ViewportSize, expect
+from playwright.async_api import ConsoleMessage, Locator, Page, Request, Route, ViewportSize, expect
 
-from tests.helpers import PASSWORD, add_users, names_in
+from tests.helpers import PASSWORD, add_users, insert_link, names_in
 
 FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 PUBLIC_ORIGIN = "http://sign-up.example"  # which the QR code is of
@@ -128,3 +128,28 @@ async def go_offline(page: Page) -> None:
     """Tell the page that the computer was offline for a moment: it connects again."""
     async with page.expect_request("**/live**"):
         await page.evaluate("dispatchEvent(new Event('offline'))")
+
+
+async def become_organiser(page: Page, psql: psycopg.Connection) -> None:
+    await page.goto(f"/organise/{insert_link(psql)}")
+    await page.locator("main button").click()
+    await expect(page.locator("#organiser")).to_be_visible()
+
+
+async def choose(page: Page, form: str, button: str, **values: str) -> None:
+    """Send a form of the organiser's panel, after unfolding it and filling in its fields."""
+    sender = page.locator(f"#organiser-{form}")
+    if not await sender.is_visible():
+        await page.locator("#organiser-panel details").filter(has=sender).locator("summary").click()
+    for name, value in values.items():
+        await sender.locator(f"[name={name}]").fill(value)
+    await sender.get_by_role("button", name=button, exact=True).click()
+
+
+def organiser_message(page: Page) -> Locator:
+    return page.locator("#organiser-message")
+
+
+async def expect_no_organiser(page: Page) -> None:
+    await expect(page.locator("#organiser")).to_have_count(0)
+    await expect(page.locator(".person").locator("visible=true")).to_have_count(0)

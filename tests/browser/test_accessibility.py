@@ -12,8 +12,8 @@ from playwright.async_api import Page, Response, expect
 
 from app import create_app
 from settings import Settings
-from tests.browser.helpers import Visit
-from tests.helpers import PASSWORD, ROOT, add_users, serving, terminate_others
+from tests.browser.helpers import Visit, become_organiser
+from tests.helpers import PASSWORD, ROOT, add_users, insert_link, serving, terminate_others
 from web.i18n import Locale, force_locale
 from web.urls import build_url
 
@@ -200,6 +200,80 @@ async def test_axe_finds_no_violation_on_small_pages_and_in_a_chosen_language(
         for locale in locales:
             async with visiting(visit, path, locale) as page:
                 assert await violations(page) == [], path
+
+
+async def open_a_menu(page: Page) -> None:
+    await page.locator(".person > summary").first.click()
+    await page.locator(".person[open] details > summary").click()
+    await expect(page.locator(".person[open] .danger")).to_be_visible()
+
+
+async def open_the_panel(page: Page) -> None:
+    for summary in await page.locator("#organiser-panel summary").all():
+        await summary.click()
+    await expect(page.locator("#new-description")).to_be_visible()
+
+
+async def choose_a_wrong_capacity(page: Page) -> None:
+    await page.locator("#new-capacity").fill("many")
+    await page.locator("#new-capacity").press("Enter")
+    await expect(page.locator("#new-capacity")).to_have_attribute("aria-invalid", "true")
+
+
+async def ask_for_a_code(page: Page) -> None:
+    await page.locator("#organiser-invitation [value=new]").click()
+    await expect(page.locator("#organiser-invitation [value=off]")).to_be_visible()
+    await expect(page.locator("#invitation")).to_be_visible()
+
+
+async def make_a_reset_link(page: Page) -> None:
+    await page.locator(".person[open] form[action*=reset] button").click()
+    await expect(page.locator(".reset-link")).to_be_focused()
+
+
+async def close_registration(page: Page) -> None:
+    await page.locator("#organiser-open button").click()
+    await expect(page.locator("#register-form")).to_be_hidden()
+    await expect(page.locator("#organiser-open button")).to_be_enabled()
+
+
+ORGANISER_STATES: list[Callable[[Page], Awaitable[None]]] = [
+    open_a_menu,
+    open_the_panel,
+    choose_a_wrong_capacity,
+    ask_for_a_code,
+    make_a_reset_link,
+    close_registration,
+]
+
+
+@pytest.mark.parametrize("locale", LOCALES, ids=lambda locale: locale.language)
+async def test_axe_finds_no_violation_on_the_page_of_an_organiser(
+    visit: Visit, psql: psycopg.Connection, locale: Locale
+) -> None:
+    add_users(psql, 3)
+    async with visiting(visit, "/", locale) as page:
+        await become_organiser(page, psql)
+        for reach in ORGANISER_STATES:
+            await reach(page)
+            assert await violations(page) == [], reach.__name__
+
+
+async def test_axe_finds_no_violation_on_the_pages_of_one_time_links(
+    visit: Visit, psql: psycopg.Connection
+) -> None:
+    add_users(psql, 1)
+    [user_id] = psql.execute("SELECT id FROM users").fetchone() or [0]
+    paths = f"/organise/{insert_link(psql)}", f"/reset/{insert_link(psql, user_id)}", "/reset/gone"
+    for path in paths:
+        for locale in LOCALES:
+            async with visiting(visit, path, locale) as page:
+                assert await violations(page) == [], path
+    async with visiting(visit, paths[1], LOCALES[0]) as page:
+        await page.locator("#new-password").fill("password")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#new-password-error")).to_be_visible()
+        assert await violations(page) == []
 
 
 async def test_axe_finds_no_violation_on_an_empty_or_changed_list(

@@ -245,7 +245,8 @@ async def test_no_button_is_useless_without_javascript(visit: Visit) -> None:
 
 
 async def test_password_managers_know_every_field(page: Page) -> None:
-    await expect_autocomplete(page, {"username": "username", "password": "new-password"}, "#register-form")
+    register_fields = {"username": "username", "password": "new-password", "invitation": "off"}
+    await expect_autocomplete(page, register_fields, "#register-form")
     await expect_autocomplete(page, {"username": "username", "password": "current-password"}, "#sign-in")
     await register(page, "zoe")
     await expect(page.locator("#sign-out")).to_be_visible()

@@ -6,9 +6,10 @@ import pytest
 import pytest_asyncio
 
 from db import Database
-from queries import sessions, users
+from queries import one_time_links, sessions, users
 from queries.users import Account
-from tests.helpers import add_users, wait_until, waits_for_lock
+from services.tokens import hash_token, new_token
+from tests.helpers import add_users, insert_link, wait_until, waits_for_lock
 
 TOKEN, OTHER_TOKEN, THIRD_TOKEN = (sha256(text).digest() for text in (b"1", b"2", b"3"))
 
@@ -142,3 +143,17 @@ async def test_a_sign_in_waits_for_a_password_change_under_way(
         assert not beginning.done()
     assert not await beginning
     assert tokens(psql) == set()
+
+
+async def test_a_reset_and_other_changes_of_an_account_do_not_wait_for_each_other(
+    database: Database, account: Account, psql: psycopg.Connection
+) -> None:
+    for _ in range(10):
+        present = await read_account(database)
+        link, *hashes = (hash_token(insert_link(psql, account.id)), *(hash_token(new_token()) for _ in "123"))
+        await asyncio.gather(  # a deadlock would be an error of one of them
+            sessions.reset_password(database, present, link, "reset", hashes[0]),
+            one_time_links.insert_link(database, hashes[1], present),
+            sessions.change_password(database, present, "changed", hashes[2]),
+        )
+        psql.execute("DELETE FROM one_time_links")

@@ -4,6 +4,7 @@ import psycopg
 import pytest
 
 from db import Database
+from queries.roster import Roster
 from queries.user_list import PAGE_SIZE, UserPage, select_user_page
 from tests.helpers import add_users
 
@@ -22,7 +23,12 @@ async def test_cursors_lead_from_the_newest_page_through_all_pages_and_back(
 ) -> None:
     add_users(psql, 120)
     first = await select_user_page(database)
-    assert (first.version, first.total, first.after, len(first.users)) == (1, 120, None, PAGE_SIZE)
+    assert (first.roster.version, first.roster.size, first.after, len(first.users)) == (
+        1,
+        120,
+        None,
+        PAGE_SIZE,
+    )
     second = await select_user_page(database, before=first.before or "")
     third = await select_user_page(database, before=second.before or "")
     assert third.before is None
@@ -56,7 +62,7 @@ async def test_the_only_page_of_a_search_is_not_the_newest_one(
 
 
 async def test_an_empty_list_is_a_page(database: Database) -> None:
-    assert await select_user_page(database) == UserPage(version=0, total=0, users=[])
+    assert await select_user_page(database) == UserPage(Roster(), users=[])
 
 
 async def test_a_search_finds_by_prefix_in_alphabetical_order_and_pages_both_ways(
@@ -71,7 +77,7 @@ async def test_a_search_finds_by_prefix_in_alphabetical_order_and_pages_both_way
     assert names(first, second, third) == sorted(
         [f"ann{n}" for n in range(1, 121)] + [f"ana{n}" for n in range(1, 4)]
     )
-    assert (first.before, third.after, first.total) == (None, None, 126)
+    assert (first.before, third.after, first.roster.size) == (None, None, 126)
     assert await select_user_page(database, prefix="an", before=third.before or "") == second
     assert names(await select_user_page(database, prefix="an", before=second.before or "")) == names(first)
     assert not first.is_newest

@@ -8,8 +8,8 @@ from tests.helpers import add_users, usernames
 
 
 async def test_a_name_is_inserted_once(database: Database) -> None:
-    assert await users.insert_user(database, "Zoe", "zoe", "hash 1")
-    assert not await users.insert_user(database, "ZOE", "zoe", "hash 2")
+    assert (await users.insert_user(database, "Zoe", "zoe", "hash 1")).account
+    assert not (await users.insert_user(database, "ZOE", "zoe", "hash 2")).account
     account = await users.select_account(database, "zoe")
     assert account
     assert (account.username, account.password_hash) == ("Zoe", "hash 1")
@@ -22,16 +22,16 @@ async def test_200_inserts_of_one_name_at_once_store_it_once(
         inserted = await asyncio.gather(
             *(users.insert_user(database, f"Zoe{n}", "zoe", f"hash {n}") for n in range(200))
         )
-    [winner] = [n for n, is_inserted in enumerate(inserted) if is_inserted]
+    [winner] = [n for n, insertion in enumerate(inserted) if insertion.account]
     assert usernames(psql) == [f"Zoe{winner}"]
 
 
 async def test_a_repeated_insert_of_the_same_hash_has_succeeded(
     database: Database, psql: psycopg.Connection
 ) -> None:
-    assert await users.insert_user(database, "Zoe", "zoe", "hash")
+    assert (await users.insert_user(database, "Zoe", "zoe", "hash")).account
     add_users(psql, 1)
-    assert await users.insert_user(database, "Zoe", "zoe", "hash")
+    assert (await users.insert_user(database, "Zoe", "zoe", "hash")).account
     assert usernames(psql) == ["Zoe", "user1"]
 
 
@@ -44,7 +44,7 @@ async def test_a_new_name_never_counts_as_taken_while_others_are_deleted(
 
     truncating = asyncio.create_task(asyncio.to_thread(truncate))
     for n in range(50):
-        assert await users.insert_user(database, f"user{n}", f"user{n}", "hash")
+        assert (await users.insert_user(database, f"user{n}", f"user{n}", "hash")).account
     await truncating
 
 

@@ -7,7 +7,8 @@ import httpx
 import psycopg
 from quart import Quart
 
-from tests.helpers import PASSWORD, http_client, usernames
+from tests.helpers import PASSWORD, add_users, http_client, usernames
+from web.rate_limits import WRONG_INVITATIONS
 
 PUPILS = 35
 TYPED_PASSWORDS = ("violet", "violet o", "password", "violet ot", "violet ott", PASSWORD)
@@ -41,3 +42,18 @@ async def test_a_class_of_35_behind_one_address_registers_at_once(
     codes = await asyncio.gather(*map(take_part, clients, names))
     assert Counter(code for each in codes for code in each) == {200: 24 * PUPILS, 422: 2 * PUPILS}
     assert set(usernames(psql)) == set(names)
+
+
+async def test_a_class_that_was_too_many_can_go_on_when_there_are_more_places(
+    proxied_app: Quart, psql: psycopg.Connection
+) -> None:
+    psql.execute("UPDATE roster SET capacity = 1, invitation = 'VTPBGZSV'")
+    add_users(psql, 1)
+    client, form = http_client(proxied_app), {"username": "zoe", "password": PASSWORD}
+    full = [
+        await client.post("/register", data=form | {"invitation": "VTPBGZSV"})
+        for _ in range(WRONG_INVITATIONS.count + 5)
+    ]
+    assert {response.status_code for response in full} == {409}
+    psql.execute("UPDATE roster SET capacity = 2")
+    assert (await client.post("/register", data=form | {"invitation": "VTPBGZSV"})).status_code == 303

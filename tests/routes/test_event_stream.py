@@ -4,6 +4,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
+from unittest.mock import AsyncMock
 
 import httpx
 import psycopg
@@ -13,6 +14,7 @@ from quart import Quart
 
 from app import create_app
 from routes.event_stream import HEARTBEAT, HEARTBEAT_SECONDS, generate_events
+from services.tokens import hash_token
 from settings import Settings
 from tests.helpers import (
     FORM,
@@ -20,10 +22,12 @@ from tests.helpers import (
     ROOT,
     StartServer,
     add_users,
+    become_organiser,
     make_snapshot,
     parse_html,
     register,
     serving,
+    text_of,
     viewing,
     wait_until,
 )
@@ -287,3 +291,74 @@ async def test_without_rate_limits_one_address_may_take_every_place(
     app = create_app(Settings(database_url=database_url, rate_limits=False))
     async with serving(app) as url, viewing(url), viewing(url):
         pass
+
+
+async def test_what_organisers_decide_reaches_every_page(url: str, psql: psycopg.Connection) -> None:
+    add_users(psql, 1)
+    async with httpx.AsyncClient(base_url=url) as organiser, viewing(url) as viewer:
+        await viewer.wait_for(1)
+        await become_organiser(organiser, psql)
+        for path, form, selector, text in (
+            ("page", {"title": "Chess", "description": "Fridays"}, "#title bdi", "Chess"),
+            ("page", {"title": "Go", "description": "Mondays"}, "#description", "Mondays"),
+            ("page", {"title": "Shogi", "description": ""}, "head title", "Shogi"),
+            ("registration", {"open": "off", "capacity": ""}, "#register-state", "Registration is closed."),
+            ("registration", {"open": "on", "capacity": "2"}, "#total", "1 of 2 registered"),
+            ("registration", {"open": "on", "capacity": "1"}, "#register-state", "The one place is taken."),
+            ("registration", {"open": "on", "capacity": ""}, "#total", "1 registered"),
+        ):
+            await organiser.post(f"/organiser/{path}", data=form)
+            while text_of((event := await viewer.next_event()).data, selector) != text:
+                pass
+        await organiser.post("/organiser/invitation", data={"action": "new"})
+        while not parse_html((event := await viewer.next_event()).data).select("#by-invitation"):
+            pass
+        [(code,)] = psql.execute("SELECT invitation FROM roster")
+        assert code not in event.data
+
+
+async def test_only_an_organisers_page_gets_what_only_they_may_see(
+    url: str, psql: psycopg.Connection
+) -> None:
+    psql.execute("UPDATE roster SET invitation = 'VTPBGZSV'")
+    add_users(psql, 1)
+    async with httpx.AsyncClient(base_url=url) as organiser, httpx.AsyncClient(base_url=url) as pretender:
+        await become_organiser(organiser, psql)
+        pretender.cookies.set("organiser", "x" * 43)
+        async with (
+            viewing(url, organiser=organiser) as organisers,
+            viewing(url, organiser=pretender) as pretenders,
+            viewing(url) as everybodys,
+        ):
+            event = await organisers.wait_for(1)
+            assert len(parse_html(event.data).select(".person")) == 1
+            assert "VTPB GZSV" in event.data
+            for viewer in pretenders, everybodys:
+                event = await viewer.wait_for(1)
+                assert not parse_html(event.data).select(".person, form")
+                assert "VTPB" not in event.data
+            psql.execute("DELETE FROM organisers")
+            event = await organisers.next_event()
+            assert not parse_html(event.data).select(".person, form")
+            assert parse_html(event.data).select('hx-partial[hx-target="#organiser"][hx-swap="delete"]')
+
+
+async def test_an_organiser_who_is_newer_than_the_snapshot_is_one(
+    app: Quart, psql: psycopg.Connection
+) -> None:
+    services = get_services(app)
+    token_hash = hash_token("x")
+    psql.execute("ALTER TABLE organisers DISABLE TRIGGER ALL")
+    psql.execute("INSERT INTO organisers VALUES (%s, now() + interval '1 day')", [token_hash])
+    events = generate_events(services, Locale(), "", "192.0.2.7", token_hash)
+    async with aclosing(events):
+        assert await anext(events) == HEARTBEAT
+        assert b"organiser-panel" in await anext(events)
+
+
+async def test_a_stream_ends_while_nobody_can_say_whether_it_is_an_organisers(
+    app: Quart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("queries.organisers.is_organiser", AsyncMock(side_effect=psycopg.OperationalError))
+    events = generate_events(get_services(app), Locale(), "", "192.0.2.7", hash_token("x"))
+    assert [event async for event in events] == [HEARTBEAT]

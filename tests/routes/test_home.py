@@ -15,6 +15,7 @@ from settings import Settings
 from tests.helpers import (
     HTMX,
     add_users,
+    become_organiser,
     http_client,
     names_in,
     parse_html,
@@ -25,6 +26,7 @@ from tests.helpers import (
     wait_for_list,
     wait_until,
 )
+from web.rate_limits import DRAW_INVITATION
 from web.request_context import get_services
 
 
@@ -139,6 +141,23 @@ async def test_new_hosts_for_a_qr_code_are_limited_and_known_ones_are_not(
         assert {await share(host) for host in known} == {200}
         get_services(app).live_list.is_live = False  # as while the database is away
         assert await share("made-up") == 200
+
+
+async def test_whether_somebody_has_shared_an_invitation_cannot_be_found_out(
+    database_url: str, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.qr_code.draw_svg", Mock(return_value="<svg></svg>"))
+    psql.execute("UPDATE roster SET invitation = 'VTPBGZSV'")
+    app = create_app(Settings(database_url=database_url))
+    async with app.test_app():
+        await wait_until(lambda: get_services(app).live_list.is_live)
+        organiser, stranger = http_client(app), http_client(app)
+        await become_organiser(organiser, psql)
+        assert "VTPBGZSV" in (await organiser.get("/share")).text
+        for _ in range(DRAW_INVITATION.count + 20):
+            guess = await stranger.get("/share", params={"invitation": "BBBBBBBB"})
+        right = await stranger.get("/share", params={"invitation": "VTPBGZSV"})
+        assert (guess.status_code, right.status_code) == (429, 429)
 
 
 async def test_an_address_of_this_computer_alone_comes_with_advice(client: httpx.AsyncClient) -> None:

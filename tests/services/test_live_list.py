@@ -88,7 +88,7 @@ async def test_a_version_is_returned_as_soon_as_it_is_there(
             second = await waiting[1]
     assert first
     assert second
-    assert (first.user_page.version, second.user_page.version) == (1, 2)
+    assert (first.user_page.roster.version, second.user_page.roster.version) == (1, 2)
 
 
 async def test_the_wait_for_a_version_ends_without_it(
@@ -187,7 +187,7 @@ async def test_a_burst_of_changes_is_one_further_list(
             add_users(psql, 1, f"user{number}x")
         is_over.set()
         page = (await next_snapshot(live_list, first)).user_page
-    assert (page.version, page.total) == (300, 300)
+    assert (page.roster.version, page.roster.size) == (300, 300)
     assert [user.username for user in page.users] == [f"user{number}x1" for number in range(299, 249, -1)]
 
 
@@ -229,7 +229,7 @@ async def test_changes_made_while_the_listener_was_cut_off_arrive(
             await wait_until(lambda: live_list.is_live)
             terminate_others(psql)
             add_users(psql, 1, f"user{number}x")
-            while snapshot.user_page.total != number:
+            while snapshot.user_page.roster.size != number:
                 snapshot = await next_snapshot(live_list, snapshot)
 
 
@@ -279,7 +279,7 @@ async def test_a_connection_that_goes_silent_is_reported_and_replaced(
             snapshot = await next_snapshot(live_list, present)
             assert (snapshot.is_live, bool(snapshot.away_since)) == (False, is_pool_silent)
             add_users(psql, 1)
-            while not (snapshot.is_live and snapshot.user_page.total == 1):
+            while not (snapshot.is_live and snapshot.user_page.roster.size == 1):
                 snapshot = await next_snapshot(live_list, snapshot)
         await database.close()
 
@@ -294,7 +294,7 @@ async def test_a_listener_that_is_refused_alone_is_not_live_but_the_list_is_show
         assert (snapshot.event_id, snapshot.away_since) == ("0-not-live", None)
         add_users(psql, 1)
         snapshot = await next_snapshot(live_list, snapshot)
-        assert (snapshot.is_live, snapshot.user_page.total) == (False, 1)
+        assert (snapshot.is_live, snapshot.user_page.roster.size) == (False, 1)
 
 
 async def test_a_listener_of_another_database_is_not_live_but_the_list_is_shown(
@@ -312,7 +312,7 @@ async def test_a_listener_of_another_database_is_not_live_but_the_list_is_shown(
         assert (snapshot.is_live, live_list.is_live, snapshot.event_id) == (False, False, "0-not-live")
         add_users(psql, 1)
         snapshot = await next_snapshot(live_list, snapshot)
-        assert (snapshot.is_live, snapshot.user_page.total) == (False, 1)
+        assert (snapshot.is_live, snapshot.user_page.roster.size) == (False, 1)
     [record] = own_records(caplog)
     assert record.message.startswith("The list is not live: no notification arrives. LISTEN_DATABASE_URL")
     assert not record.exc_info
@@ -420,7 +420,7 @@ async def test_a_bug_is_logged_with_its_traceback_and_the_list_comes_back(
 
     async def read(connection: Connection) -> UserPage:
         page = await select_user_page(connection)
-        if page.version and errors:
+        if page.roster.version and errors:
             raise errors.pop()
         return page
 

@@ -5,15 +5,17 @@ from typing import Any, cast
 from unittest.mock import AsyncMock
 
 import httpx
+import psycopg
 import pytest
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart import Quart
 
 from app import create_app
 from settings import Settings
-from tests.helpers import http_client, parse_html
+from tests.helpers import become_organiser, http_client, parse_html
 from web.request_context import get_services
 from web.security_headers import HEADERS, SecurityMiddleware
+from web.static_files import ORGANISER_STYLE, STYLE
 
 
 def parse_policy(response: httpx.Response) -> dict[str, str]:
@@ -64,16 +66,19 @@ def test_the_security_headers_are_these() -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/?q=nobody", "/share", "/nowhere"])
-async def test_the_content_security_policy_allows_our_own_files_and_stylesheet_only(
-    client: httpx.AsyncClient, path: str
+async def test_the_content_security_policy_allows_our_own_files_and_stylesheets_only(
+    client: httpx.AsyncClient, psql: psycopg.Connection, path: str
 ) -> None:
+    await become_organiser(client, psql)
     response = await client.get(path)
-    [style] = parse_html(response).select("style")
-    digest = b64encode(sha256(str(style.string).encode()).digest()).decode()
+    styles = [str(style.string) for style in parse_html(response).select("style")]
+    assert len(styles) == (2 if path in ("/", "/?q=nobody") else 1)
+    digests = [b64encode(sha256(style.encode()).digest()).decode() for style in (STYLE, ORGANISER_STYLE)]
+    assert styles == [STYLE, ORGANISER_STYLE][: len(styles)]
     assert parse_policy(response) == {
         "default-src": "'none'",
         "script-src": "'self'",
-        "style-src": f"'sha256-{digest}'",
+        "style-src": " ".join(f"'sha256-{digest}'" for digest in digests),
         "img-src": "'self'",
         "connect-src": "'self'",
         "form-action": "'self'",
