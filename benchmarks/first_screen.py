@@ -8,8 +8,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from benchmarks.roster import connect, fresh_roster, insert_person, section, table
 from tests.browser.helpers import FLAGS
 from tests.helpers import ROOT, Server
+from tools.album import DESKTOP
 from tools.programs import find_browser
-from tools.screenshots import DESKTOP, NAMES, ORIGIN, add_people
+from tools.screenshots import NAMES, ORIGIN, add_people
 
 VIEWPORTS = ((390, 844), (768, 1024), (1280, 720), (1440, 900), (1920, 1080))
 LOCALES = ("en-US", "zh-CN")

@@ -1,25 +1,19 @@
 """Takes a screenshot of every state of the page, and draws the card that a shared link shows."""
 
-import os
-import shutil
-import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import psycopg
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page
 from psycopg.conninfo import make_conninfo
 
 from services.usernames import parse_username
-from tests.browser.helpers import FLAGS
 from tests.helpers import PASSWORD, ROOT, run_cli, running, terminate_others
-from tools.programs import find_browser, install_packages
+from tools.album import FOLDER, PHONE, PROJECTOR, VIEWPORTS, Album, launched, make_small
+from tools.organiser_screenshots import take_organiser
+from tools.programs import install_packages
 
-FOLDER = ROOT / "docs" / "screenshots"
 ORIGIN = "https://signup.example.org"  # in the QR code
 NAMES = (  # from the oldest; nobody in particular
     "Amélie Björn Ελένη 李娜 Tomás Priya Ayşe Łukasz 지우 Thandiwe Дмитро Mei.Lin สมชาย Jonas_92 नेहा "
@@ -31,67 +25,11 @@ VALUES (%s, %s, 'demo', now() - 0.35 * interval '1 minute' * %s ^ 2)
 """  # as the numbers fall from 29 to 0, ever more people come within five hours
 MANY = 965  # more people, which makes 1,000
 WEAK_PASSWORD = "sunshine24"  # noqa: S105
-PHONE: ViewportSize = {"width": 390, "height": 844}
-DESKTOP: ViewportSize = {"width": 1280, "height": 720}
-PROJECTOR: ViewportSize = {"width": 1920, "height": 1080}
-VIEWPORTS = {"phone": PHONE, "desktop": DESKTOP, "projector": PROJECTOR}
 CARD = """
 <body style="margin: 0; height: 100vh; display: grid; place-content: center; justify-items: center;
   gap: 2rem; background: #fbfaf7; color: #1b2422; font: 700 6rem system-ui">{icon}Roster</body>
 """
 PACKAGES = ("fonts-inter", "fonts-noto-core", "fonts-noto-cjk", "pngquant")
-FONTS = """
-<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
-<fontconfig>
-  <match target="pattern">
-    <edit name="family" mode="append" binding="strong">
-      <string>Inter</string>
-      <string>Noto Sans CJK SC</string>
-      <string>Noto Sans Arabic</string>
-      <string>Noto Sans Hebrew</string>
-    </edit>
-  </match>
-  <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
-</fontconfig>
-"""
-
-
-class Album:
-    """Takes screenshots, and writes a page that shows them."""
-
-    def __init__(self, browser: Browser, url: str) -> None:
-        self._browser = browser
-        self._url = url
-        self._captions: dict[str, str] = {}
-
-    @contextmanager
-    def open(self, path: str = "/", viewport: ViewportSize = DESKTOP, **options: Any) -> Iterator[Page]:  # noqa: ANN401
-        """Open a page in a context of its own, and wait until it follows the list."""
-        options = {"base_url": self._url, "viewport": viewport, "reduced_motion": "reduce"} | options
-        page = self._browser.new_page(**options)
-        page.goto(path)
-        if options.get("java_script_enabled", True) and page.locator("#live").count():
-            page.locator("#live").wait_for()
-        yield page
-        page.context.close()
-
-    def save(self, page: Page, name: str, caption: str) -> None:
-        """Save what is in sight."""
-        page.screenshot(path=FOLDER / f"{name}.png")
-        self._captions[name] = caption
-
-    def take(self, name: str, caption: str, path: str = "/", **options: Any) -> None:  # noqa: ANN401
-        """Save a page as it is at first sight."""
-        with self.open(path, **options) as page:
-            self.save(page, name, caption)
-
-    def write_index(self) -> None:
-        """Write the page that shows all of them."""
-        pictures = [f"## {text}\n\n![{text}]({name}.png)\n" for name, text in self._captions.items()]
-        text = "\n".join(
-            ["# Screenshots\n\n`make screenshots` takes them from a running Roster.\n", *pictures]
-        )
-        (FOLDER / "README.md").write_text(text)
 
 
 def main() -> None:
@@ -115,23 +53,11 @@ def main() -> None:
         run_cli(folder, "demo", str(MANY), "--among-real-people", DATABASE_URL=roster.database)
         take_long_list(album)
         take_small_pages(album)
+        take_organiser(album, psql)
         take_database_away(album, roster.database)
         album.write_index()
         draw_card(browser)
     make_small()
-
-
-@contextmanager
-def launched(folder: Path) -> Iterator[Browser]:
-    """Start a browser in which system-ui is Inter, with a font for each script, where they are there."""
-    fonts = folder / "fonts.conf"
-    fonts.write_text(FONTS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=find_browser(), args=FLAGS, env={**os.environ, "FONTCONFIG_FILE": str(fonts)}
-        )
-        yield browser
-        browser.close()
 
 
 def add_people(psql: psycopg.Connection) -> None:
@@ -257,12 +183,6 @@ def draw_card(browser: Browser) -> None:
     page.set_content(CARD.format(icon=icon))
     page.screenshot(path=ROOT / "static" / "social_card.png")
     page.context.close()
-
-
-def make_small() -> None:
-    """Reduce the pictures to 256 colours, where pngquant is there: a third of the bytes."""
-    if shutil.which("pngquant"):
-        subprocess.run(["pngquant", "--force", "--ext", ".png", *FOLDER.glob("*.png")], check=True)
 
 
 def fill(page: Page, username: str, password: str) -> None:
