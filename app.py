@@ -14,6 +14,7 @@ from services.readiness import Readiness
 from settings import Settings
 from web import cache_headers, cookies, error_responses, i18n, responses, same_origin, static_files
 from web.forms import MAX_BODY_LENGTH
+from web.home_page_cache import HomePageCache
 from web.rendered_snapshots import SnapshotRenderer
 from web.request_context import Services
 from web.security_headers import SecurityMiddleware
@@ -45,8 +46,9 @@ def create_app(settings: Settings, streams: AddressCounter | None = None) -> Qua
         part.init_app(app)
     for module in home, registration, account, organiser, one_time_links, event_stream, health:
         app.register_blueprint(module.bp)
-    # Last, so that it is the outermost: the headers belong on static files too.
-    app.asgi_app = SecurityMiddleware(app.asgi_app, settings.public_origin)  # type: ignore[method-assign]
+    # Outside of the framework: the headers belong on static files too.
+    secured = SecurityMiddleware(app.asgi_app, settings.public_origin)
+    app.asgi_app = HomePageCache(secured, live_list)  # type: ignore[assignment, method-assign]
 
     @app.while_serving
     async def lifespan() -> AsyncGenerator[None, None]:

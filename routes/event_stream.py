@@ -87,4 +87,5 @@ async def generate_events(
                     break
                 if not is_organiser:
                     organiser = None
-                yield await services.snapshot_renderer.render_event(sent, locale, is_organiser=is_organiser)
+                rendered = await services.snapshot_renderer.render(sent, locale, is_organiser=is_organiser)
+                yield rendered.event

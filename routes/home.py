@@ -1,22 +1,19 @@
 """The page: `/`, its list alone, and the address to share."""
 
 import psycopg
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 
 from db import pool_timeout
 from queries import users
 from queries.roster import Roster, select_roster
 from queries.users import User
-from services.live_list import Snapshot
 from services.share_origin import is_loopback, share_origin
 from services.usernames import username_key
 from web.client_address import client_address
-from web.compression import compressed_response
-from web.cookies import SESSION, has_personal_cookies, pop_flash, read_cookie
+from web.cookies import FLASH, ORGANISER, SESSION, has_personal_cookies, pop_flash, read_cookie
 from web.current_account import current_account
 from web.current_organiser import current_invitation, is_organiser, remember_invitation
 from web.forms import read_list_query, read_query
-from web.i18n import get_locale
 from web.rate_limits import DRAW_INVITATION, DRAW_QR_CODE, check_rate_limit
 from web.request_context import is_htmx, own_origin, services
 from web.responses import read_user_page, render
@@ -30,18 +27,22 @@ bp = Blueprint("home", __name__)
 
 @bp.get("/")
 async def index() -> Response:
-    """Show the page with the part of the list that is asked for."""
+    """Show the page with the part of the list that is asked for.
+
+    `web/home_page_cache.py` answers anonymous visitors in its stead while the list is live.
+    """
     live_list = services().live_list
-    registered, invitation = read_query("registered", "invitation")
+    [registered] = read_query("registered")
     is_signed_in = bool(read_cookie(SESSION))  # or was: only the database knows
-    is_first_page = not any(read_list_query())
-    snapshot = live_list.snapshot if is_first_page else None
-    if snapshot and live_list.is_live and not (has_personal_cookies() or registered or invitation):
-        return await render_snapshot(snapshot)
+    snapshot = None if any(read_list_query()) else live_list.snapshot
+    # Who has just changed something must see it, even if the snapshot of this process comes later. An
+    # organiser may have done so in another window.
+    has_changed = registered or read_cookie(FLASH) or read_cookie(ORGANISER)
+    newest = snapshot if live_list.is_live and not has_changed else None
     try:
         with pool_timeout(FALLBACK_SECONDS if snapshot else None):
             account = await current_account()
-            user_page = await read_user_page()
+            user_page = newest.user_page if newest else await read_user_page()
             registered_user = await find_user(registered)
     except psycopg.OperationalError:
         if not snapshot:
@@ -58,7 +59,7 @@ async def index() -> Response:
         )
     if user_page.roster.invitation:
         remember_invitation()
-    return await render(
+    response = await render(
         "home.html",
         user_page=user_page,
         account=account,
@@ -66,6 +67,9 @@ async def index() -> Response:
         place=user_page.place_of(registered_user) if registered_user else None,
         flashed=pop_flash(),
     )
+    if newest:
+        response.headers["Cache-Control"] = "no-cache"
+    return response
 
 
 @bp.get("/users")
@@ -124,7 +128,7 @@ async def current_roster() -> Roster:
     Other pages use that of the snapshot.
     """
     snapshot = services().live_list.snapshot
-    if snapshot and not has_personal_cookies():
+    if snapshot and not has_personal_cookies(request.cookies):
         return snapshot.user_page.roster
     try:
         with pool_timeout(FALLBACK_SECONDS if snapshot else None):
@@ -133,12 +137,6 @@ async def current_roster() -> Roster:
         if not snapshot:
             raise
         return snapshot.user_page.roster
-
-
-async def render_snapshot(snapshot: Snapshot) -> Response:
-    """Return the page from memory, or 304 if the browser has it."""
-    page = await services().snapshot_renderer.render_page(snapshot, get_locale())
-    return compressed_response(page, "text/html; charset=utf-8", "no-cache")
 
 
 async def find_user(username: str) -> User | None:

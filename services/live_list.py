@@ -78,6 +78,11 @@ class LiveList:
         self.streams = streams or AddressCounter()
 
     @property
+    def live_snapshot(self) -> Snapshot | None:
+        """The snapshot, None while changes may be missing in it."""
+        return self.snapshot if self.is_live else None
+
+    @property
     def viewers(self) -> int:
         """How many streams there are."""
         return self.streams.total

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import httpx
 import psycopg
-from quart import Quart
+from quart import Quart, render_template
 
 from queries.roster import Roster
 from queries.user_list import UserPage
@@ -86,17 +86,24 @@ async def collect_states(app: Quart, psql: psycopg.Connection, locale: Locale) -
         states += visitor.states
     snapshot = Snapshot(UserPage(Roster(version=1), users=[]), is_live=False, away_since=datetime.now(UTC))
     renderer = get_services(app).snapshot_renderer
-    page = await renderer.render_page(snapshot, locale)
-    list_update = await renderer.render_list_update(snapshot, locale)
-    event = await renderer.render_event(snapshot, locale, is_organiser=True)
+    with force_locale(locale):
+        async with app.app_context():
+            page = await render_template(
+                "home.html",
+                user_page=snapshot.user_page,
+                is_live=snapshot.is_live,
+                away_since=snapshot.away_since,
+            )
+    rendered = await renderer.render(snapshot, locale)
+    organiser = await renderer.render(snapshot, locale, is_organiser=True)
     return [
         *states,
-        PageState("away", 200, page["identity"].content.decode(), is_page=True),
-        PageState("away, HTMX", 200, list_update, is_page=False),
+        PageState("away", 200, page, is_page=True),
+        PageState("away, HTMX", 200, rendered.list_update, is_page=False),
         PageState(
             "event of an organiser",
             200,
-            event.decode().partition("\n")[2].replace("data: ", ""),
+            organiser.event.decode().partition("\n")[2].replace("data: ", ""),
             is_page=False,
         ),
     ]

@@ -4,7 +4,7 @@ Static files are for everybody. Of the rest only the visitor's browser may keep 
 that if it is personal.
 """
 
-from quart import Quart, Response
+from quart import Quart, Response, request
 
 from web.cookies import has_personal_cookies
 
@@ -17,7 +17,7 @@ def init_app(app: Quart) -> None:
 async def _set_cache_headers(response: Response) -> Response:
     if response.cache_control.public:
         return response
-    if has_personal_cookies() or "Set-Cookie" in response.headers:
+    if has_personal_cookies(request.cookies) or "Set-Cookie" in response.headers:
         response.headers["Cache-Control"] = "no-store"
     response.headers.setdefault("Cache-Control", "private, no-cache")
     # static/request_errors.js knows a response of ours by HX-Request in Vary.

@@ -3,9 +3,11 @@
 import gzip
 from dataclasses import dataclass
 from hashlib import sha256
+from http import HTTPStatus
 
 import brotli
 from quart import Response, abort, request
+from werkzeug.datastructures import ETags
 
 
 @dataclass(frozen=True)
@@ -33,19 +35,30 @@ def compress(body: bytes, brotli_quality: int) -> dict[str, EncodedBody]:
     }
 
 
+def evaluate_preconditions(if_match: ETags, if_none_match: ETags, etag: str) -> HTTPStatus:
+    """Return the status for what the browser has.
+
+    It is 304 if that is this entity, 412 if it wants only another one, else 200 (RFC 9110, 13.2.2). Quart's
+    `make_conditional` answers 412 to `If-Match: *` too.
+    """
+    if if_match and not (if_match.star_tag or if_match.is_strong(etag)):
+        return HTTPStatus.PRECONDITION_FAILED
+    return HTTPStatus.NOT_MODIFIED if if_none_match.contains_weak(etag) else HTTPStatus.OK
+
+
 def compressed_response(body: dict[str, EncodedBody], content_type: str, cache_control: str) -> Response:
     """Return the body in the coding that the browser likes best.
 
-    It is 304 if the browser has it, and 412 if it wants only another one (RFC 9110, 13.2.2). Quart's
-    `make_conditional` answers 412 to `If-Match: *` too.
+    Without the body if the browser has it, see `evaluate_preconditions`.
     """
     coding = request.accept_encodings.best_match(body, default="identity")
     etag = body[coding].etag
-    if request.if_match and not (request.if_match.star_tag or request.if_match.is_strong(etag)):
-        abort(412)
+    status = evaluate_preconditions(request.if_match, request.if_none_match, etag)
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        abort(status)
     headers = {"Cache-Control": cache_control, "ETag": f'"{etag}"', "Vary": "Accept-Encoding"}
-    if request.if_none_match.contains_weak(etag):
-        return Response(None, 304, headers, content_type=content_type)  # caches take over the type
+    if status == HTTPStatus.NOT_MODIFIED:
+        return Response(None, status, headers, content_type=content_type)  # caches take over the type
     if coding != "identity":
         headers["Content-Encoding"] = coding
     return Response(body[coding].content, headers=headers, content_type=content_type)

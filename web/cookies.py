@@ -1,5 +1,6 @@
 """Our cookies, and flashed messages."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from quart import Quart, Response, g, request
@@ -14,6 +15,8 @@ INVITATION = "invitation"  # the code that the visitor came with
 INVITATION_LIFETIME = timedelta(days=1)
 FLASH = "flash"
 FLASH_LIFETIME = timedelta(minutes=1)  # in which the page that shows the message is asked for
+PERSONAL = frozenset({SESSION, ORGANISER, INVITATION, FLASH})
+HOST_PREFIX = "__Host-"
 
 
 def init_app(app: Quart) -> None:
@@ -68,10 +71,9 @@ def pop_flash() -> str:
     return message
 
 
-def has_personal_cookies() -> bool:
+def has_personal_cookies(cookies: Mapping[str, str]) -> bool:
     """Return whether cookies make the response a personal one."""
-    names = SESSION, ORGANISER, INVITATION, FLASH
-    return not request.cookies.keys().isdisjoint(map(_full_name, names))
+    return not PERSONAL.isdisjoint(name.removeprefix(HOST_PREFIX) for name in cookies)
 
 
 def _full_name(name: str) -> str:
@@ -79,7 +81,7 @@ def _full_name(name: str) -> str:
 
     Over TLS no other site or path can set it (RFC 6265bis, 4.1.3.2).
     """
-    return f"__Host-{name}" if is_tls() else name
+    return f"{HOST_PREFIX}{name}" if is_tls() else name
 
 
 async def _set_cookies(response: Response) -> Response:

@@ -104,6 +104,7 @@ async def render_list_update(snapshot: Snapshot | None) -> Markup | None:
     """Return what a snapshot changes on this visitor's page."""
     if snapshot is None:
         return None
-    return await services().snapshot_renderer.render_list_update(
+    rendered = await services().snapshot_renderer.render(
         snapshot, get_locale(), is_organiser=is_organiser(snapshot.user_page.roster)
     )
+    return rendered.list_update

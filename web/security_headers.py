@@ -1,6 +1,7 @@
 """Security headers, and requests that Quart cannot answer."""
 
 import re
+from collections.abc import Awaitable
 from urllib.parse import urlsplit
 
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, Scope
@@ -39,7 +40,7 @@ class SecurityMiddleware:
         self._is_proxied_tls = public_origin.startswith("https:")
         self._headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
-    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> Awaitable[None]:
         """Pass on the request, and the response with the headers."""
 
         async def send_with_headers(event: Event) -> None:
@@ -54,7 +55,7 @@ class SecurityMiddleware:
                 scope["path"] = _parse_path(scope["path"])
             # The framework fails on what is no host (RFC 9110, 7.2); it can do without one.
             scope["headers"] = [(k, v) for k, v in scope["headers"] if k != b"host" or _is_host(v)]
-        await self._app(scope, receive, send_with_headers)
+        return self._app(scope, receive, send_with_headers)
 
 
 def _is_host(value: bytes) -> bool:

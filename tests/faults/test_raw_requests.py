@@ -12,6 +12,7 @@ from tests.helpers import exchange, new_database, serving
 
 HOST = b"Host: roster\r\n"
 GET = b"GET /healthz HTTP/1.1\r\n" + HOST
+HOME = b"GET / HTTP/1.1\r\n" + HOST
 POST = b"POST /register HTTP/1.1\r\n" + HOST + b"Content-Type: application/x-www-form-urlencoded\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 EXPECT = POST + b"Expect: 100-continue\r\n"
@@ -96,6 +97,12 @@ REQUESTS: dict[str, tuple[bytes, list[int]]] = {
     "NUL in a header": (GET + b"X: y\0z\r\n\r\n", [400]),
     "NUL in a header's name": (GET + b"X\0: y\r\n\r\n", [400]),
     "a header that is not ASCII": (GET + b"X: \377\r\nCookie: session=\377\r\n\r\n", [200, 404]),
+    "a cookie of the page that is not UTF-8": (HOME + b"Cookie: theme=caf\351\r\n\r\n", [200, 404]),
+    "a GET of the page with a body": (HOME + b"Content-Length: 3\r\n\r\na=b", [200, 404]),
+    "a GET of the page with a body in many chunks": (
+        HOME + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 40 + b"0\r\n\r\n",
+        [200, 404],
+    ),
     "a header's name that is not ASCII": (GET + b"X\377: y\r\n\r\n", [400]),
     "a space before a colon": (GET + b"X : y\r\n\r\n", [400]),
     "no colon": (GET + b"X\r\n\r\n", [400]),

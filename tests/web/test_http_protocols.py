@@ -19,6 +19,7 @@ from web.http_protocols import MAX_HEADER_TABLE_BYTES
 Headers = list[tuple[bytes, bytes]]
 
 GET: Headers = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"roster"), (b":path", b"/")]
+SEARCH: Headers = [*GET[:3], (b":path", b"/?q=a")]
 POST: Headers = [(b":method", b"POST"), *GET[1:3], (b":path", b"/nowhere")]
 
 
@@ -88,6 +89,15 @@ async def client(roster: Server) -> AsyncIterator[HTTP2Client]:
     client.writer.close()
     assert await asyncio.to_thread(roster.stop) == 0
     assert roster.stderr() == ""
+
+
+async def test_a_page_that_is_asked_for_with_a_body_is_sent(client: HTTP2Client) -> None:
+    stream_id = await client.request(GET, end_stream=False)
+    for _ in range(40):
+        client.connection.send_data(stream_id, b"x")
+    client.connection.end_stream(stream_id)
+    await client.flush()
+    assert await client.status(stream_id) == 200
 
 
 async def test_odd_requests_get_a_response(client: HTTP2Client) -> None:
@@ -168,7 +178,7 @@ async def test_a_client_that_resets_its_requests_at_once_is_disconnected(
     hasty = await connect(roster)
     for _ in range(1500):
         stream_id = hasty.connection.get_next_available_stream_id()
-        hasty.connection.send_headers(stream_id, GET, end_stream=True)
+        hasty.connection.send_headers(stream_id, SEARCH, end_stream=True)
         hasty.connection.reset_stream(stream_id)
     await hasty.flush()
     events = hasty.receive(await hasty.reader.read())

@@ -47,8 +47,13 @@ async def test_every_response_has_the_security_headers(app: Quart, client: httpx
         for method in rule.methods or ()
     ]
     assert ("POST", "/register") in routes
-    for method, path in [*routes, ("GET", str(script["src"])), ("GET", "/nowhere"), ("PUT", "/")]:
-        response = await client.request(method, path)
+    requests = [*routes, ("GET", str(script["src"])), ("GET", "/nowhere"), ("PUT", "/")]
+    for method, path, headers in [
+        *((method, path, {}) for method, path in requests),
+        *(("GET", "/", {name: "*"}) for name in ("If-None-Match", "If-Match")),
+        ("GET", "/", {"If-Match": '"x"'}),
+    ]:
+        response = await client.request(method, path, headers=headers)
         assert {name: response.headers.get_list(name) for name in HEADERS} == {
             name: [value] for name, value in HEADERS.items()
         }, (method, path)
