@@ -18,6 +18,7 @@ from web.home_page_cache import HomePageCache
 from web.rendered_snapshots import SnapshotRenderer
 from web.request_context import Services
 from web.security_headers import SecurityMiddleware
+from web.templates import Templates
 
 
 def create_app(settings: Settings, streams: AddressCounter | None = None) -> Quart:
@@ -32,12 +33,14 @@ def create_app(settings: Settings, streams: AddressCounter | None = None) -> Qua
     database = Database(settings.database_url, settings.pool_size)
     live_list = LiveList(database, settings.listen_database_url or settings.database_url, streams)
     password_hasher = PasswordHasher(settings.password_min_length)
+    templates = Templates(app, live_list)
     app.extensions["services"] = Services(
         settings,
         database,
         live_list,
         password_hasher,
-        SnapshotRenderer(app),
+        templates,
+        SnapshotRenderer(templates),
         Readiness(database, live_list),
         QrCodes(),
     )
@@ -46,7 +49,7 @@ def create_app(settings: Settings, streams: AddressCounter | None = None) -> Qua
         part.init_app(app)
     for module in home, registration, account, organiser, one_time_links, event_stream, health:
         app.register_blueprint(module.bp)
-    # Outside of the framework: the headers belong on static files too.
+    # Outside of the framework: the headers belong on static files too, and the cache keeps pages with them.
     secured = SecurityMiddleware(app.asgi_app, settings.public_origin)
     app.asgi_app = HomePageCache(secured, live_list)  # type: ignore[assignment, method-assign]
 

@@ -22,6 +22,7 @@ STATEMENT_SECONDS = 4.0  # after which PostgreSQL is asked to cancel a statement
 RESPONSE_SECONDS = 5.0  # after which a connection without a response counts as broken
 CLOSE_SECONDS = 1.0  # to wait, at the end, for connections that are being made
 MAX_WAITING = 1000  # requests that wait for a connection
+PREPARE_THRESHOLD = 5  # times that a connection runs a statement before it prepares it
 
 Connection: TypeAlias = psycopg.AsyncConnection
 P = ParamSpec("P")
@@ -46,14 +47,17 @@ class Database:
     """The connection pool that all requests share.
 
     It is created closed. Every connection that waits for PostgreSQL has a deadline.
+
+    `can_prepare` says that a connection stays one connection to PostgreSQL, which `LiveList` finds out.
+    Through PgBouncer in transaction mode, prepared statements and settings of a connection get lost.
     """
 
     def __init__(self, conninfo: str, pool_size: int) -> None:
+        self.conninfo = conninfo
+        self.can_prepare = False
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             with_connect_timeout(conninfo),
-            # No prepared statements and no settings: behind PgBouncer each statement may run on another
-            # connection of its own to PostgreSQL.
-            kwargs={"autocommit": True, "prepare_threshold": None},
+            kwargs={"autocommit": True},
             min_size=1,
             max_size=pool_size,
             timeout=POOL_SECONDS,
@@ -89,6 +93,7 @@ class Database:
                         self.pool.connection(_pool_seconds.get()) as connection,
                         self.response_deadline(connection),
                     ):
+                        connection.prepare_threshold = PREPARE_THRESHOLD if self.can_prepare else None
                         return await work(connection)
                 except psycopg.OperationalError as error:
                     if connection is None or not connection.closed:

@@ -15,14 +15,6 @@ async def consume(connection: Connection, key: str, count: int, seconds: int) ->
     cell rate algorithm of ATM Forum TM 4.0). Each call also deletes a few counters that are full
     again.
     """
-    await connection.execute(
-        """
-        DELETE FROM rate_limits WHERE key = ANY (ARRAY(
-            SELECT key FROM rate_limits WHERE full_at < now()
-            ORDER BY full_at LIMIT 4 FOR UPDATE SKIP LOCKED
-        ))
-        """
-    )
     found = await connection.execute(
         """
         WITH consumed AS (
@@ -33,6 +25,12 @@ async def consume(connection: Connection, key: str, count: int, seconds: int) ->
             WHERE greatest(l.full_at, now()) + %(one)s <= clock_timestamp() + %(all)s
                OR l.full_at >= now() + 2 * %(all)s  -- the clock was set back
             RETURNING key
+        ), deleted AS (
+            -- After the other, and it waits for nobody: two requests can then not wait for each other.
+            DELETE FROM rate_limits WHERE (SELECT count(*) FROM consumed) >= 0 AND key = ANY (ARRAY(
+                SELECT key FROM rate_limits WHERE full_at < now() AND key <> %(key)s
+                ORDER BY full_at LIMIT 4 FOR UPDATE SKIP LOCKED
+            ))
         )
         SELECT CASE WHEN EXISTS (SELECT FROM consumed) THEN 0 ELSE greatest(0.001, (
             SELECT extract(epoch FROM full_at + %(one)s - %(all)s - now())

@@ -41,6 +41,11 @@ class Roster:
         """Whether all places are taken."""
         return self.capacity is not None and self.size >= self.capacity
 
+    @property
+    def is_open_to_all(self) -> bool:
+        """Whether it is open, has a place, and asks for no code."""
+        return self.open and not self.is_full and self.invitation is None
+
     def etag(self, *names: str) -> str:
         """Return a text that changes with these choices."""
         return sha256(repr([getattr(self, name) for name in names]).encode()).hexdigest()[:16]

@@ -6,9 +6,10 @@ and then devices, link and sessions: in another order, two changes could wait fo
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any, NamedTuple
 
 from db import Connection, retryable, retryable_change
-from queries.devices import delete_devices
+from queries import devices
 from queries.one_time_links import delete_link
 from queries.users import Account, User, update_password_hash
 
@@ -26,31 +27,79 @@ class Session:
     is_extendable: bool
 
 
-@retryable_change
-async def insert_session(
-    connection: Connection, account: Account, token_hash: bytes, old_token_hash: bytes = b""
-) -> bool:
-    """Begin a session.
+class TokenHashes(NamedTuple):
+    """The hashes of a browser's new and old tokens.
 
-    Return False, and begin none, if the password has changed since the account was read.
-
-    The session of the old token ends, and so do those that have expired.
+    The session of the old token ends, and its device is forgotten.
     """
-    async with connection.transaction():
-        # FOR SHARE waits for a password change or deletion in progress, and then sees its result.
-        await connection.execute(
-            """
-            INSERT INTO sessions (token_hash, user_id, expires_at)
-            SELECT %s, id, now() + %s FROM users WHERE id = %s AND password_hash = %s FOR SHARE
-            ON CONFLICT DO NOTHING
-            """,
-            [token_hash, LIFETIME, account.id, account.password_hash],
-        )
-        await connection.execute(
-            "DELETE FROM sessions WHERE expires_at < now() OR token_hash = %s", [old_token_hash]
-        )
-    inserted = await connection.execute("SELECT FROM sessions WHERE token_hash = %s", [token_hash])
-    return bool(inserted.rowcount)
+
+    session: bytes
+    device: bytes
+    old_session: bytes = b""
+    old_device: bytes = b""
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters of `BEGIN_SESSION`."""
+        return self._asdict() | {
+            "session_lifetime": LIFETIME,
+            "device_lifetime": devices.LIFETIME,
+            "other_devices": devices.MAX_DEVICES - 1,
+        }
+
+
+# To begin a session of the row `account`, if there is one, and to remember its browser. The old ones of
+# the browser end, and so do those that have expired, and the devices beyond the newest 20. The order is that
+# of above. What has expired may be anybody's, so it is left alone where another change has locked it.
+BEGIN_SESSION = """
+    inserted_session AS (
+        INSERT INTO sessions (token_hash, user_id, expires_at)
+        SELECT %(session)s, id, now() + %(session_lifetime)s FROM account
+        ON CONFLICT DO NOTHING
+    ), inserted_device AS (
+        INSERT INTO devices (token_hash, user_id, expires_at)
+        SELECT %(device)s, id, now() + %(device_lifetime)s FROM account
+        ON CONFLICT DO NOTHING
+    ), deleted_devices AS (
+        DELETE FROM devices WHERE EXISTS (SELECT FROM account) AND token_hash = ANY (ARRAY(
+            SELECT %(old_device)s
+            UNION ALL (
+                SELECT token_hash FROM devices WHERE user_id = (SELECT id FROM account)
+                ORDER BY expires_at DESC OFFSET %(other_devices)s
+            ) UNION ALL SELECT token_hash FROM (
+                SELECT token_hash FROM devices WHERE expires_at < now() FOR UPDATE SKIP LOCKED
+            ) AS expired
+        ))
+        RETURNING token_hash
+    ), deleted_sessions AS (
+        DELETE FROM sessions
+        WHERE EXISTS (SELECT FROM account) AND (SELECT count(*) FROM deleted_devices) >= 0
+            AND token_hash = ANY (ARRAY(
+                SELECT %(old_session)s
+                UNION ALL SELECT token_hash FROM (
+                    SELECT token_hash FROM sessions WHERE expires_at < now() FOR UPDATE SKIP LOCKED
+                ) AS expired
+            ))
+    )
+"""
+
+
+@retryable_change
+async def insert_session(connection: Connection, account: Account, tokens: TokenHashes) -> bool:
+    """Begin a session, and remember the browser.
+
+    Return False, and do nothing, if the password has changed since the account was read.
+    """
+    # FOR SHARE waits for a password change or deletion in progress, and then sees its result.
+    found = await connection.execute(
+        f"""
+        WITH account AS MATERIALIZED (
+            SELECT id FROM users WHERE id = %(id)s AND password_hash = %(password_hash)s FOR SHARE
+        ), {BEGIN_SESSION}
+        SELECT FROM account
+        """,  # noqa: S608 (ours)
+        {"id": account.id, "password_hash": account.password_hash} | tokens.parameters(),
+    )
+    return bool(found.rowcount)
 
 
 @retryable
@@ -92,18 +141,18 @@ async def delete_sessions(connection: Connection, user: User) -> None:
     """
     async with connection.transaction():
         await connection.execute("SELECT FROM users WHERE id = %s FOR UPDATE", [user.id])
-        await delete_devices(connection, user)
+        await devices.delete_devices(connection, user)
         await delete_link(connection, user)
         await connection.execute("DELETE FROM sessions WHERE user_id = %s", [user.id])
 
 
 @retryable_change
 async def change_password(
-    connection: Connection, account: Account, password_hash: str, token_hash: bytes
+    connection: Connection, account: Account, password_hash: str, tokens: TokenHashes
 ) -> bool:
     """Replace the account's hash and all its sessions.
 
-    One session begins, that of the token. All browsers are forgotten.
+    One session begins, that of the tokens. All other browsers are forgotten.
 
     Return False, and do nothing, if the password has changed since the account was read.
     """
@@ -111,7 +160,7 @@ async def change_password(
         updated = await update_password_hash(connection, account, password_hash)
         if updated:
             await delete_sessions(connection, account)
-            await insert_session(connection, replace(account, password_hash=password_hash), token_hash)
+            await insert_session(connection, replace(account, password_hash=password_hash), tokens)
         return updated
 
 
@@ -121,11 +170,11 @@ async def reset_password(
     account: Account,
     link_token_hash: bytes,
     password_hash: str,
-    token_hash: bytes,
+    tokens: TokenHashes,
 ) -> bool:
     """Use up a link: replace the hash and all sessions.
 
-    They are those of the link's account. One session begins, that of the token.
+    They are those of the link's account. One session begins, that of the tokens.
 
     Return False, and do nothing, if there is no such link any more.
     """
@@ -141,7 +190,7 @@ async def reset_password(
             )
             await delete_sessions(connection, account)
             account = replace(account, password_hash=password_hash)
-            await insert_session(connection, account, token_hash)
+            await insert_session(connection, account, tokens)
     # When this runs again, the link may have been used up by ourselves.
-    began = await connection.execute("SELECT FROM sessions WHERE token_hash = %s", [token_hash])
+    began = await connection.execute("SELECT FROM sessions WHERE token_hash = %s", [tokens.session])
     return bool(began.rowcount)

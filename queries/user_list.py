@@ -69,9 +69,9 @@ async def select_user_page(
     """
     next_cursor, previous_cursor = (after, before) if prefix else (before, after)
     page = None
-    if (position := _decode_cursor(previous_cursor, prefix)) is not None:
+    if previous_cursor and (position := _decode_cursor(previous_cursor, prefix)) is not None:
         page = await _select_previous_page(connection, prefix, position)
-    elif (position := _decode_cursor(next_cursor, prefix)) is not None:
+    elif next_cursor and (position := _decode_cursor(next_cursor, prefix)) is not None:
         page = await _select_next_page(connection, prefix, position)
     return page or await _select_first_page(connection, prefix)
 

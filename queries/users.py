@@ -3,12 +3,10 @@
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
 
 from psycopg.rows import class_row
 
 from db import Connection, Database, retryable, retryable_change
-from queries.roster import COLUMNS, Roster
 
 BIGINT = 2**63  # ids are below it
 BLOCK = 1000  # users of a part
@@ -29,68 +27,6 @@ class Account(User):
 
     username_key: str
     password_hash: str = field(repr=False)
-
-
-# Whoever inserts waits for the roster's row, and then sees it as the one before has left it. This is why
-# no two people get the last place. What the trigger does to the row comes after that.
-_INSERT = f"""
-    WITH roster AS MATERIALIZED (
-        SELECT {COLUMNS} FROM roster FOR UPDATE OF roster
-    ), inserted AS (
-        INSERT INTO users (username, username_key, password_hash)
-        SELECT %(username)s, %(username_key)s, %(password_hash)s FROM roster
-        WHERE open
-          AND (capacity IS NULL OR size < capacity)
-          AND (invitation IS NULL OR invitation = %(invitation)s)
-        ON CONFLICT (username_key) DO NOTHING
-        RETURNING id, registered_at
-    )
-    SELECT roster.*, id, registered_at FROM roster LEFT JOIN inserted ON true
-"""  # noqa: S608 (ours)
-
-
-class Insertion(NamedTuple):
-    """The account that was inserted, None if none was.
-
-    `roster` is as it was just before, and nobody could change it in between. So where it let nobody in,
-    that is why; otherwise the key exists already.
-    """
-
-    account: Account | None
-    roster: Roster
-
-
-@retryable_change
-async def insert_user(
-    connection: Connection,
-    username: str,
-    username_key: str,
-    password_hash: str,
-    invitation: str | None = None,
-) -> Insertion:
-    """Insert a user, where the roster lets them in.
-
-    After a broken connection this runs again, although the first insert may have committed. The
-    salt of a hash is random, so a conflict with the same hash means that it had.
-    """
-    found = await connection.execute(
-        _INSERT,
-        {
-            "username": username,
-            "username_key": username_key,
-            "password_hash": password_hash,
-            "invitation": invitation,
-        },
-    )
-    [*roster, user_id, registered_at] = await found.fetchone() or ()
-    account = None
-    if user_id is not None:
-        account = Account(user_id, username, registered_at, username_key, password_hash)
-    elif (existing := await select_account(connection, username_key)) and (
-        existing.password_hash == password_hash
-    ):
-        account = existing
-    return Insertion(account, Roster(*roster))
 
 
 @retryable
@@ -195,7 +131,8 @@ async def delete_users(connection: Connection, ids: list[int]) -> list[str]:
 
     Their sessions end with them.
     """
-    # The roster's row first, as in `insert_user`: in another order the two could wait for each other.
+    # The roster's row first, as in queries/registration.py: in another order the two could wait for each
+    # other.
     deleted = await connection.execute(
         """
         WITH roster AS MATERIALIZED (SELECT FROM roster FOR UPDATE)

@@ -1,7 +1,6 @@
 """Signing in and out, the password, deleting the account."""
 
 from contextlib import suppress
-from dataclasses import replace
 
 import psycopg
 from markupsafe import Markup
@@ -10,12 +9,12 @@ from quart import Blueprint, Response
 from queries import sessions, users
 from queries.users import Account
 from services.passwords import BusyError
-from services.tokens import hash_token, new_token
+from services.tokens import hash_token
 from services.usernames import Username, username_key
 from services.validation import ValidationError
 from web.client_address import client_address
-from web.cookies import DEVICE, SESSION, delete_cookie, flash, read_cookie, set_session_cookie
-from web.credentials import begin_session, remember_device, renew_hash, verify_current_account, verify_sign_in
+from web.cookies import DEVICE, SESSION, delete_cookie, flash, read_cookie
+from web.credentials import NewTokens, begin_session, renew_hash, verify_current_account, verify_sign_in
 from web.current_account import current_account
 from web.error_responses import message_target
 from web.forms import read_form, submitted
@@ -77,13 +76,11 @@ async def change_password() -> Response:
     account = await verify_current_account(current_password, "current-password", shown)
     username = Username(account.username, account.username_key)
     password_hash = await services().password_hasher.hash_validated(new_password, username, "new-password")
-    token = new_token()
+    tokens = NewTokens()
     # Between the two the password may have been changed, or its hash renewed: verify it again.
-    while not await sessions.change_password(services().database, account, password_hash, hash_token(token)):
+    while not await sessions.change_password(services().database, account, password_hash, tokens.hashes()):
         account = await verify_current_account(current_password, "current-password", shown)
-    set_session_cookie(token)
-    with suppress(psycopg.Error):  # the password is changed
-        await remember_device(replace(account, password_hash=password_hash))
+    tokens.set_cookies()
     return await render_success("password-changed", account)
 
 

@@ -87,5 +87,5 @@ async def generate_events(
                     break
                 if not is_organiser:
                     organiser = None
-                rendered = await services.snapshot_renderer.render(sent, locale, is_organiser=is_organiser)
+                rendered = services.snapshot_renderer.render(sent, locale, is_organiser=is_organiser)
                 yield rendered.event

@@ -35,8 +35,8 @@ async def index() -> Response:
     [registered] = read_query("registered")
     is_signed_in = bool(read_cookie(SESSION))  # or was: only the database knows
     snapshot = None if any(read_list_query()) else live_list.snapshot
-    # Who has just changed something must see it, even if the snapshot of this process comes later. An
-    # organiser may have done so in another window.
+    # After a redirect, people must see what they have changed, even if the snapshot of this process comes
+    # later. An organiser may have changed something in another window.
     has_changed = registered or read_cookie(FLASH) or read_cookie(ORGANISER)
     newest = snapshot if live_list.is_live and not has_changed else None
     try:

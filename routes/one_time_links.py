@@ -1,9 +1,5 @@
 """The pages of links that work once."""
 
-from contextlib import suppress
-from dataclasses import replace
-
-import psycopg
 from quart import Blueprint, Response
 
 from queries import one_time_links, organisers, sessions
@@ -13,8 +9,8 @@ from services.tokens import hash_token, new_token
 from services.usernames import Username
 from services.validation import ValidationError
 from web.client_address import client_address
-from web.cookies import SESSION, flash, read_cookie, set_organiser_cookie, set_session_cookie
-from web.credentials import remember_device
+from web.cookies import flash, set_organiser_cookie
+from web.credentials import NewTokens
 from web.error_responses import LinkGoneError
 from web.forms import read_form
 from web.rate_limits import ONE_TIME_LINK, check_rate_limit
@@ -73,15 +69,12 @@ async def reset(token: str) -> Response:
         )
     except ValidationError as error:
         return await render_page("reset_page.html", error.status, linked_account=account, error=error)
-    session = new_token()
+    tokens = NewTokens()
     if not await sessions.reset_password(
-        services().database, account, hash_token(token), password_hash, hash_token(session)
+        services().database, account, hash_token(token), password_hash, tokens.hashes()
     ):
         raise LinkGoneError
-    set_session_cookie(session)
-    with suppress(psycopg.Error):  # the password is set
-        await sessions.delete_session(services().database, hash_token(read_cookie(SESSION)))
-        await remember_device(replace(account, password_hash=password_hash))
+    tokens.set_cookies()
     flash("password-reset")
     return see_other(build_url("/"))
 

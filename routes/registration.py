@@ -2,18 +2,16 @@
 
 from contextlib import suppress
 
-import psycopg
 from quart import Blueprint, Response
 
-from db import pool_timeout
 from queries import users
+from queries.registration import NewUser, insert_user
 from queries.roster import select_roster
-from services.live_list import WAIT_SECONDS
 from services.registration_rules import check_open, check_registration, parse_invitation
 from services.usernames import Username, parse_username
 from services.validation import ValidationError, gettext_noop
 from web.client_address import client_address
-from web.credentials import begin_session
+from web.credentials import NewTokens
 from web.current_account import current_account
 from web.error_responses import message_target
 from web.forms import read_form, read_query, submitted
@@ -53,21 +51,23 @@ async def register() -> Response:
     username = parse_username(name)
     password_hash = await services().password_hasher.hash_validated(password, username)
     account = await current_account()  # before the insert: after it nothing may fail
-    user, roster = await users.insert_user(
-        services().database, username.shown, username.key, password_hash, invitation
+    tokens = None if account else NewTokens()
+    user, roster, version = await insert_user(
+        services().database,
+        NewUser(username.shown, username.key, password_hash, invitation),
+        tokens.hashes() if tokens else None,
     )
     if user is None:
         check_registration(roster, invitation)
         raise UsernameTakenError(username)
-    snapshot = await read_snapshot()  # also without HTMX: the next page shows the user
-    if account is None:
-        with suppress(psycopg.Error), pool_timeout(WAIT_SECONDS):
-            account = user if await begin_session(user) else None
+    if tokens:
+        tokens.set_cookies()
+    snapshot = await read_snapshot(version)  # also without HTMX: the next page shows the user
     if not is_htmx():
         return see_other(build_url("/", registered=user.username))
     return await render(
         "_register_response.html",
-        account=account,
+        account=account or user,  # whose session has begun
         registered=user,
         invitation=code,
         place=snapshot.user_page.place_of(user) if snapshot else None,
@@ -81,6 +81,9 @@ async def check_before_hashing(invitation: str) -> None:
     A closed page then costs no hash, and tells nobody whether a code is right. The statement that
     inserts decides. Raises what `check_registration` does.
     """
+    snapshot = services().live_list.live_snapshot
+    if snapshot and snapshot.user_page.roster.is_open_to_all:
+        return
     roster = await select_roster(services().database)
     check_open(roster)
     is_guess = roster.invitation and invitation

@@ -68,7 +68,7 @@ class LiveList:
 
     def __init__(self, database: Database, conninfo: str, streams: AddressCounter | None = None) -> None:
         self._database = database
-        self._conninfo = with_connect_timeout(conninfo)
+        self._conninfo = conninfo
         self._changed = asyncio.Event()
         self._closed = False
         self._is_loss_logged = False
@@ -154,16 +154,19 @@ class LiveList:
                 elif not self.is_live or isinstance(error, NoNotificationError):
                     await self._publish_not_live()
                 # Nothing after the first failure of another kind, which may last but a moment.
-            self.is_live = False
+            self.is_live = self._database.can_prepare = False
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (jitter)
             pause = min(2 * pause, MAX_RECONNECT_SECONDS)
 
     async def _listen_while_connected(self) -> None:
         """Read the page at once, at changes, and now and then."""
-        async with await Connection.connect(self._conninfo, autocommit=True) as connection:
+        async with await Connection.connect(
+            with_connect_timeout(self._conninfo), autocommit=True
+        ) as connection:
             async with self._database.response_deadline(connection):
                 await connection.execute("LISTEN roster")
             await self._check_notifications(connection)
+            self._database.can_prepare = self._conninfo == self._database.conninfo
             while True:
                 async with self._database.response_deadline(connection):
                     user_page = await select_user_page(connection)

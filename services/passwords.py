@@ -1,10 +1,11 @@
 """Passwords: which are allowed, and hashing them."""
 
 import asyncio
+import base64
 import math
 import os
 import secrets
-import threading
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import argon2
+from argon2 import low_level
 from argon2.exceptions import InvalidHashError, VerificationError
 from precis_i18n import get_profile
 from zxcvbn_rs_py import Entropy, zxcvbn
@@ -25,11 +27,13 @@ MAX_LENGTH = 256  # NIST SP 800-63B-4 asks for at least 64
 MAX_TYPED_LENGTH = 4 * MAX_LENGTH  # letters may still come with separate accents
 # Those of the hint, in English and Chinese, without their spaces: everybody sees them.
 EXAMPLES = {"coppergiraffemonday", "kafeichangjingluzhouyi"}
+NICENESS = 10  # of threads that hash, added to that of the process; 19 is the most there is
 MIN_SCORE = 3  # of zxcvbn's 0 to 4: 10^8 guesses and more
 
 # zxcvbn holds the GIL while it scores. Its time grows with the square of the length, and with the number
 # of ways to read a text in which characters such as 4 and @ stand for letters: 0.6 s for 100 hostile
 # characters. So only the beginning is scored, and one password at a time: the event loop waits for one.
+# That thread has the usual priority, or it could be interrupted while it holds the GIL.
 MAX_SCORED_LENGTH = 50
 MIN_SCORED_LENGTH = 12
 MAX_SCORING_WORK = 25_000  # readings times length squared
@@ -44,7 +48,6 @@ EXTRA_COMMON_PASSWORDS = [
 T = TypeVar("T")
 
 _opaque_string = get_profile("OpaqueString")
-_scoring = threading.Lock()
 
 
 class BusyError(Exception):
@@ -79,8 +82,8 @@ def validate_password(text: str, username: Username | None, min_length: int, fie
     """Return a new password in the form to hash.
 
     Raises ValidationError for `field` unless it has `min_length` to 256 code points and zxcvbn,
-    which knows the user name and common passwords, scores it 3 or more. Takes some milliseconds, and
-    waits for others that are being scored: call it off the event loop.
+    which knows the user name and common passwords, scores it 3 or more. Takes some milliseconds, and the
+    first one 20 ms: call it off the event loop.
     """
     password = normalize_password(text, field)
     if len(password) < min_length:
@@ -101,8 +104,7 @@ def _score(password: str, username: Username | None) -> Entropy:
     The whole of it may be stronger, but hardly weaker.
     """
     names = [username.shown, username.key] if username else []
-    with _scoring:
-        return zxcvbn(password[: _scored_length(password)], [*names, *EXTRA_COMMON_PASSWORDS])
+    return zxcvbn(password[: _scored_length(password)], [*names, *EXTRA_COMMON_PASSWORDS])
 
 
 def _scored_length(password: str) -> int:
@@ -127,9 +129,11 @@ class PasswordHasher:
         self._min_length = min_length
         self._queue_seconds = queue_seconds
         self._hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-        zxcvbn("load its dictionaries", [])  # 0.2 s, which the first visitor need not wait
-        self._dummy_hash = self._hasher.hash(secrets.token_urlsafe())
-        self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="password-hasher")
+        self._dummy_hash = _new_dummy_hash(self._hasher)
+        self._threads = ThreadPoolExecutor(
+            os.cpu_count(), thread_name_prefix="password-hasher", initializer=_lower_priority
+        )
+        self._scoring_thread = ThreadPoolExecutor(1, thread_name_prefix="password-scorer")
         self._queued = 0
         self._is_closed = False
 
@@ -138,27 +142,28 @@ class PasswordHasher:
 
         See `validate_password`.
         """
-        await self._run(lambda: validate_password(password, username, self._min_length))
+        await self._validate(password, username)
 
     async def hash_validated(self, password: str, username: Username, field: str = "password") -> str:
         """Return the hash of a new password.
 
         Raises ValidationError if it is not allowed; see `validate_password`.
         """
-        return await self._run(
-            lambda: self._hasher.hash(validate_password(password, username, self._min_length, field))
-        )
+        normalized = await self._validate(password, username, field)
+        return await self._run(self._threads, lambda: self._hasher.hash(normalized))
 
     async def hash(self, password: str) -> str:
         """Return the hash of a password that is in use, weak or not."""
-        return await self._run(lambda: self._hasher.hash(_normalize_leniently(password)))
+        return await self._run(self._threads, lambda: self._hasher.hash(_normalize_leniently(password)))
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Return whether the hash is of this password.
 
         Without a hash that is False, after the same time.
         """
-        return await self._run(lambda: self._verify(_normalize_leniently(password), password_hash))
+        return await self._run(
+            self._threads, lambda: self._verify(_normalize_leniently(password), password_hash)
+        )
 
     def needs_rehash(self, password_hash: str) -> bool:
         """Return whether the hash has other parameters than today's."""
@@ -168,6 +173,7 @@ class PasswordHasher:
         """Refuse the passwords that still wait, and end the threads."""
         self._is_closed = True
         self._threads.shutdown(wait=False)
+        self._scoring_thread.shutdown(wait=False)
 
     def _verify(self, password: str, password_hash: str | None) -> bool:
         try:
@@ -177,7 +183,12 @@ class PasswordHasher:
         except VerificationError:
             return False
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    async def _validate(self, password: str, username: Username | None, field: str = "password") -> str:
+        return await self._run(
+            self._scoring_thread, lambda: validate_password(password, username, self._min_length, field)
+        )
+
+    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         if self._is_closed or self._queued >= self.QUEUE_LENGTH:
             raise BusyError
         deadline = time.monotonic() + self._queue_seconds
@@ -189,9 +200,32 @@ class PasswordHasher:
 
         self._queued += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, run_in_time)
+            return await asyncio.get_running_loop().run_in_executor(threads, run_in_time)
         finally:
             self._queued -= 1
+
+
+def _new_dummy_hash(hasher: argon2.PasswordHasher) -> str:
+    """Return a hash that no password is known to have.
+
+    It is not computed: at the start that would cost time, and memory that stays with the process.
+    """
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(length)).decode().rstrip("=")
+        for length in (hasher.salt_len, hasher.hash_len)
+    )
+    return f"$argon2id$v={low_level.ARGON2_VERSION}${cost}${salt}${digest}"
+
+
+def _lower_priority() -> None:
+    """Let the event loop run before this thread.
+
+    Elsewhere than on Linux, `nice` is for the whole process.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.nice(NICENESS)
 
 
 def _normalize_leniently(password: str) -> str:

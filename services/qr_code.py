@@ -2,8 +2,10 @@
 
 import asyncio
 from io import StringIO
+from typing import TYPE_CHECKING
 
-import segno
+if TYPE_CHECKING:
+    from segno import QRCode
 
 MAX_CODES = 64  # kept; a server has a handful of addresses
 
@@ -46,7 +48,7 @@ class QrCodes:
 
 def draw_svg(text: str) -> str:
     """Return the QR code as an SVG element."""
-    code = segno.make(text, error="m", micro=False)
+    code = _make(text, error="m")
     return str(code.svg_inline(svgclass="qr", lineclass=None, omitsize=True, light="#fff"))
 
 
@@ -56,7 +58,7 @@ def draw_text(text: str, encoding: str) -> str:
     Where that has no block characters, spaces with background colours take twice the room.
     """
     blocks, colours = StringIO(), StringIO()
-    code = segno.make(text, micro=False)
+    code = _make(text)
     code.terminal(blocks, compact=True)
     try:
         blocks.getvalue().encode(encoding)
@@ -64,3 +66,9 @@ def draw_text(text: str, encoding: str) -> str:
         code.terminal(colours)
         return colours.getvalue()
     return blocks.getvalue()
+
+
+def _make(text: str, error: str | None = None) -> "QRCode":
+    import segno  # noqa: PLC0415 (1 MB, which a server needs only once it draws)
+
+    return segno.make(text, error=error, micro=False)

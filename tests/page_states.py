@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import httpx
 import psycopg
-from quart import Quart, render_template
+from quart import Quart
 
 from queries.roster import Roster
 from queries.user_list import UserPage
@@ -87,15 +87,14 @@ async def collect_states(app: Quart, psql: psycopg.Connection, locale: Locale) -
     snapshot = Snapshot(UserPage(Roster(version=1), users=[]), is_live=False, away_since=datetime.now(UTC))
     renderer = get_services(app).snapshot_renderer
     with force_locale(locale):
-        async with app.app_context():
-            page = await render_template(
-                "home.html",
-                user_page=snapshot.user_page,
-                is_live=snapshot.is_live,
-                away_since=snapshot.away_since,
-            )
-    rendered = await renderer.render(snapshot, locale)
-    organiser = await renderer.render(snapshot, locale, is_organiser=True)
+        page = get_services(app).templates.render(
+            "home.html",
+            user_page=snapshot.user_page,
+            is_live=snapshot.is_live,
+            away_since=snapshot.away_since,
+        )
+    rendered = renderer.render(snapshot, locale)
+    organiser = renderer.render(snapshot, locale, is_organiser=True)
     return [
         *states,
         PageState("away", 200, page, is_page=True),

@@ -12,8 +12,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import db
 from db import Database, OutcomeUnknownError, ResponseTimeoutError, pool_timeout
+from queries.registration import NewUser, insert_user
 from queries.roster import select_version
-from queries.users import insert_user, select_account
+from queries.users import select_account
 from tests.helpers import add_users, terminate_others, usernames, wait_until
 
 LONG = 600.0  # seconds; a test that waited as long would fail
@@ -153,11 +154,25 @@ def test_a_connection_string_gets_a_timeout_unless_it_sets_its_own() -> None:
         assert conninfo_to_dict(db.with_connect_timeout(own)) == {"host": "x", "connect_timeout": "9"}
 
 
-async def test_pooled_connections_have_a_connect_timeout_and_prepare_nothing(database: Database) -> None:
+async def test_pooled_connections_have_a_connect_timeout(database: Database) -> None:
     async with all_connections(database) as connections:
         for connection in connections:
             assert connection.info.get_parameters()["connect_timeout"] == "5"
-            assert connection.prepare_threshold is None
+
+
+async def test_statements_are_prepared_only_where_they_are_kept(
+    database: Database,
+) -> None:
+    for can_prepare in (False, True):
+        database.can_prepare = can_prepare
+        for _ in range(50):
+            await select_version(database)
+        prepared = 0
+        async with all_connections(database) as connections:
+            for connection in connections:
+                found = await connection.execute("SELECT FROM pg_prepared_statements", prepare=False)
+                prepared += found.rowcount
+        assert (prepared > 0) is can_prepare
 
 
 async def test_the_pool_never_pauses_long_before_it_connects_again(database: Database) -> None:
@@ -233,7 +248,7 @@ async def test_a_statement_that_takes_too_long_is_cancelled_for_good(
     with psql.transaction(force_rollback=True):
         add_users(psql, 1, "another")
         with pytest.raises(psycopg.errors.QueryCanceled):
-            await insert_user(database, "Zoe", "zoe", "hash")
+            await insert_user(database, NewUser("Zoe", "zoe", "hash"))
     assert usernames(psql) == []
 
 
@@ -246,7 +261,7 @@ async def test_a_statement_that_cannot_be_cancelled_is_given_up(
     with psql.transaction(force_rollback=True):
         add_users(psql, 1, "another")
         with pytest.raises(OutcomeUnknownError):
-            await insert_user(database, "Zoe", "zoe", "hash")
+            await insert_user(database, NewUser("Zoe", "zoe", "hash"))
 
 
 async def test_a_late_cancel_does_not_reach_the_next_statement(
@@ -376,7 +391,7 @@ async def test_an_insert_that_committed_before_its_connection_broke_is_done(
     psql.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     psql.execute("SELECT pg_reload_conf()")
     try:
-        inserting = asyncio.ensure_future(insert_user(database, "Zoe", "zoe", "hash"))
+        inserting = asyncio.ensure_future(insert_user(database, NewUser("Zoe", "zoe", "hash")))
         end = """
             SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE wait_event = 'SyncRep' AND datname = current_database()
@@ -387,7 +402,7 @@ async def test_an_insert_that_committed_before_its_connection_broke_is_done(
         psql.execute("ALTER SYSTEM RESET synchronous_standby_names")
         psql.execute("SELECT pg_reload_conf()")
     assert usernames(psql) == ["Zoe"]
-    assert not (await insert_user(database, "Zoe", "zoe", "another hash")).account
+    assert not (await insert_user(database, NewUser("Zoe", "zoe", "another hash"))).account
 
 
 async def test_an_insert_whose_connection_always_breaks_stores_nothing(
@@ -404,7 +419,7 @@ async def test_an_insert_whose_connection_always_breaks_stores_nothing(
         """
     )
     with pool_timeout(60), pytest.raises(OutcomeUnknownError):
-        await insert_user(database, "Zoe", "zoe", "hash")
+        await insert_user(database, NewUser("Zoe", "zoe", "hash"))
     assert usernames(psql) == []
 
 
@@ -413,7 +428,7 @@ async def test_a_query_runs_on_a_connection_of_the_callers_too(
 ) -> None:
     async with database.pool.connection() as connection:
         async with connection.transaction(force_rollback=True):
-            await insert_user(connection, "Zoe", "zoe", "hash")
+            await insert_user(connection, NewUser("Zoe", "zoe", "hash"))
             assert await select_account(connection, "zoe")
             assert usernames(psql) == []
         assert await select_account(connection, "zoe") is None

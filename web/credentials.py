@@ -1,12 +1,10 @@
 """Verifying passwords, and signing in."""
 
-from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import psycopg
-
-from queries.devices import insert_device, is_known_device
-from queries.sessions import insert_session
+from queries.devices import is_known_device
+from queries.sessions import TokenHashes, insert_session
 from queries.users import Account, select_account, update_password_hash
 from services.tokens import hash_token, new_token
 from services.usernames import username_key
@@ -98,25 +96,35 @@ async def _verify(password: str, account: Account | None, attempt: Attempt) -> b
     return is_right
 
 
+@dataclass(frozen=True)
+class NewTokens:
+    """The tokens of a browser that is being signed in.
+
+    The device's token recognises the browser at its next sign-in, so guesses from elsewhere do not keep it
+    out.
+    """
+
+    session: str = field(default_factory=new_token, repr=False)
+    device: str = field(default_factory=new_token, repr=False)
+
+    def hashes(self) -> TokenHashes:
+        """Return their hashes, and those of the browser's old ones."""
+        tokens = self.session, self.device, read_cookie(SESSION), read_cookie(DEVICE)
+        return TokenHashes(*map(hash_token, tokens))
+
+    def set_cookies(self) -> None:
+        """Let the response set the cookies."""
+        set_session_cookie(self.session)
+        set_device_cookie(self.device)
+
+
 async def begin_session(account: Account) -> bool:
     """Sign in; return False if the password has changed."""
-    token, old_token = new_token(), read_cookie(SESSION)
-    if not await insert_session(services().database, account, hash_token(token), hash_token(old_token)):
-        return False
-    set_session_cookie(token)
-    with suppress(psycopg.Error):  # the session has begun, and this can wait
-        await remember_device(account)
-    return True
-
-
-async def remember_device(account: Account) -> None:
-    """Have this browser recognised at its next sign-in.
-
-    Whoever guesses the account's password elsewhere does then not keep it out.
-    """
-    token, old_token = new_token(), read_cookie(DEVICE)
-    await insert_device(services().database, account, hash_token(token), hash_token(old_token))
-    set_device_cookie(token)
+    tokens = NewTokens()
+    has_begun = await insert_session(services().database, account, tokens.hashes())
+    if has_begun:
+        tokens.set_cookies()
+    return has_begun
 
 
 async def renew_hash(account: Account, password: str) -> None:

@@ -36,7 +36,7 @@ IDLE_SHARE = 1 / 5  # of the time for responses at a stop: a request may be on i
 SHUTDOWN_SECONDS = 2  # for the application to close, at a stop
 # A classroom of 300 behind one address needs 1,800: browsers open six connections to a host.
 CONNECTIONS_PER_ADDRESS = 5000
-ACCEPTS_AT_ONCE = 100  # before other work gets its turn
+ACCEPTS_AT_ONCE = 4  # before other work, and other workers, get their turn
 ACCEPT_PAUSE = 0.1  # seconds, when the system has no more files for us
 READ_BYTES = 16 * 1024
 

@@ -136,7 +136,10 @@ def format_ordinal(value: int) -> str:
 
 
 def present_year() -> int:
-    """Return the year that it is now in UTC."""
+    """Return the year that it is now in UTC.
+
+    In a new one, the times of the old one have their year: what is kept as HTML is then rendered again.
+    """
     return datetime.now(UTC).year
 
 

@@ -1,22 +1,21 @@
 """Snapshots as HTML, rendered once for each variant."""
 
-import asyncio
 import re
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from markupsafe import Markup
-from quart import Quart, render_template
 
 from services.live_list import Snapshot
 from web.i18n import Locale, force_locale, present_year
+from web.templates import Templates
 
 
 @dataclass(frozen=True)
 class RenderedSnapshot:
     """What changes on open pages.
 
-    `list_update` is the HTML of it, `event` is a Server-Sent Event. An organiser's event has their forms,
+    `list_update` is HTML, `event` is a Server-Sent Event. An organiser's event has their forms,
     too.
     """
 
@@ -27,30 +26,23 @@ class RenderedSnapshot:
 class SnapshotRenderer:
     """Renders each snapshot once for each variant.
 
-    Those are its locales, and whether an organiser gets it. Whoever first asks for one has it rendered;
-    the others wait for that. It is rendered again in a new year, in which the times of the old one have
-    their year.
+    Those are its locales, and whether an organiser gets it.
     """
 
-    def __init__(self, app: Quart) -> None:
-        self._app = app
+    def __init__(self, templates: Templates) -> None:
+        self._templates = templates
         self._rendered: WeakKeyDictionary[Snapshot, dict[object, RenderedSnapshot]] = WeakKeyDictionary()
-        self._lock = asyncio.Lock()
 
-    async def render(
-        self, snapshot: Snapshot, locale: Locale, *, is_organiser: bool = False
-    ) -> RenderedSnapshot:
+    def render(self, snapshot: Snapshot, locale: Locale, *, is_organiser: bool = False) -> RenderedSnapshot:
         """Return what a snapshot changes on open pages."""
         rendered = self._rendered.setdefault(snapshot, {})
         key = locale, is_organiser, present_year()
         if key not in rendered:
-            async with self._lock:
-                if key not in rendered:
-                    with force_locale(locale):
-                        rendered[key] = await self._render(snapshot, is_organiser=is_organiser)
+            with force_locale(locale):
+                rendered[key] = self._render(snapshot, is_organiser=is_organiser)
         return rendered[key]
 
-    async def _render(self, snapshot: Snapshot, *, is_organiser: bool) -> RenderedSnapshot:
+    def _render(self, snapshot: Snapshot, *, is_organiser: bool) -> RenderedSnapshot:
         context = {
             "user_page": snapshot.user_page,
             "roster": snapshot.user_page.roster,
@@ -58,9 +50,8 @@ class SnapshotRenderer:
             "is_live": snapshot.is_live,
             "away_since": snapshot.away_since,
         }
-        async with self._app.app_context():
-            list_update = await render_template("_list_update.html", **context)
-            organiser = await render_template("_organiser_update.html", **context) if is_organiser else ""
+        list_update = self._templates.render("_list_update.html", **context)
+        organiser = self._templates.render("_organiser_update.html", **context) if is_organiser else ""
         return RenderedSnapshot(
             Markup(list_update),  # noqa: S704 (our templates escape)
             format_event(snapshot.event_id, list_update + organiser),

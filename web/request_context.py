@@ -12,6 +12,7 @@ from services.qr_code import QrCodes
 from services.readiness import Readiness
 from settings import DEFAULT_PORTS, Settings
 from web.rendered_snapshots import SnapshotRenderer
+from web.templates import Templates
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Services:
     database: Database
     live_list: LiveList
     password_hasher: PasswordHasher
+    templates: Templates
     snapshot_renderer: SnapshotRenderer
     readiness: Readiness
     qr_codes: QrCodes

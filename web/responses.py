@@ -4,10 +4,10 @@ from contextlib import suppress
 
 import psycopg
 from markupsafe import Markup
-from quart import Quart, Response, render_template
+from quart import Quart, Response
 
 from db import pool_timeout
-from queries.roster import Roster, select_version
+from queries.roster import select_version
 from queries.user_list import UserPage, select_user_page
 from services.live_list import WAIT_SECONDS, Snapshot
 from services.registration_rules import format_invitation
@@ -20,24 +20,6 @@ from web.rate_limits import SEARCH, check_rate_limit
 from web.request_context import get_services, is_htmx, services
 from web.urls import build_url
 
-# What templates may ask for although a route has nothing to say about it.
-OPTIONAL = (
-    "account",
-    "account_is_unknown",
-    "away_since",
-    "error",
-    "flashed",
-    "invitation",
-    "is_organiser",
-    "list_update",
-    "place",
-    "registered",
-    "reset_link",
-    "sign_in_username",
-    "typed",
-    "typed_username",
-)
-
 
 def init_app(app: Quart) -> None:
     """Give templates what all of them share."""
@@ -48,12 +30,6 @@ def init_app(app: Quart) -> None:
         password_min_length=settings.password_min_length,
         public_origin=settings.public_origin,
     )
-
-    @app.context_processor
-    async def defaults() -> dict[str, object]:
-        live_list = get_services(app).live_list
-        roster = live_list.snapshot.user_page.roster if live_list.snapshot else Roster()
-        return dict.fromkeys(OPTIONAL) | {"is_live": live_list.is_live, "roster": roster}
 
 
 async def render(template: str, status: int = 200, **context: object) -> Response:
@@ -68,7 +44,7 @@ async def render(template: str, status: int = 200, **context: object) -> Respons
             "is_organiser": is_organiser(roster),
             "invitation": current_invitation(roster),
         } | context
-    text = await render_template(template, **(read_list_query()._asdict() | context))
+    text = services().templates.render(template, **(read_list_query()._asdict() | context))
     return Response(text, status)
 
 
@@ -88,14 +64,17 @@ async def read_user_page() -> UserPage:
     return await select_user_page(services().database, prefix=fold_prefix(q), before=before, after=after)
 
 
-async def read_snapshot() -> Snapshot | None:
+async def read_snapshot(version: int | None = None) -> Snapshot | None:
     """Return a snapshot that has the change that was just made.
 
-    That change is done, so an error of the database is none of the response: return None then.
+    It has at least `version`, by default that which the database has. The change is done, so an error of
+    the database is none of the response: return None then.
     """
     live_list, database = services().live_list, services().database
     with suppress(psycopg.Error), pool_timeout(WAIT_SECONDS):
-        snapshot = await live_list.wait_for(await select_version(database))
+        if version is None:
+            version = await select_version(database)
+        snapshot = await live_list.wait_for(version)
         return snapshot or Snapshot(await select_user_page(database), is_live=live_list.is_live)
     return None
 
@@ -104,7 +83,7 @@ async def render_list_update(snapshot: Snapshot | None) -> Markup | None:
     """Return what a snapshot changes on this visitor's page."""
     if snapshot is None:
         return None
-    rendered = await services().snapshot_renderer.render(
+    rendered = services().snapshot_renderer.render(
         snapshot, get_locale(), is_organiser=is_organiser(snapshot.user_page.roster)
     )
     return rendered.list_update

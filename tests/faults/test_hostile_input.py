@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from quart import Quart
 
-from queries.sessions import insert_session
-from queries.users import insert_user, select_account
+from queries.registration import NewUser, insert_user
+from queries.sessions import TokenHashes, insert_session
+from queries.users import select_account
 from services.tokens import hash_token, new_token
 from tests.helpers import FORM_HEADERS, PASSWORD, http_client
 from web.request_context import get_services
@@ -96,10 +97,10 @@ async def password_hash(app: Quart) -> str:
 async def begin_session(app: Quart, password_hash: str) -> str:
     """Return the token of a new session of Zoe, who registers anew if she has deleted her account."""
     database, token = get_services(app).database, new_token()
-    await insert_user(database, "zoe", "zoe", password_hash)
+    await insert_user(database, NewUser("zoe", "zoe", password_hash))
     account = await select_account(database, "zoe")
     assert account
-    assert await insert_session(database, account, hash_token(token), hash_token(""))
+    assert await insert_session(database, account, TokenHashes(hash_token(token), hash_token(new_token())))
     return token
 
 

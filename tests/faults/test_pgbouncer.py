@@ -95,6 +95,7 @@ async def test_everything_works_and_the_list_is_live(pooled_app: Quart, psql: ps
         found = await asyncio.gather(*(client.get("/users?q=u", headers=HTMX) for _ in range(45)))
         assert [response.status_code for response in found] == [200] * 45
         assert names_in(found[0]) == ["user1", "user2", "user3"]
+        assert not get_services(pooled_app).database.can_prepare
         assert (await register(client)).status_code == 303
         assert (await viewer.wait_for(4)).names[0] == "zoe"
         await sign_in(client)
@@ -133,3 +134,4 @@ async def test_without_a_direct_connection_the_list_is_shown_but_not_live(
         add_users(psql, 1)
         assert (await viewer.wait_for(1)).names == ["user1"]
         assert not get_services(app).live_list.is_live
+        assert not get_services(app).database.can_prepare

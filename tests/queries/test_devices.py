@@ -6,6 +6,7 @@ import pytest_asyncio
 
 from db import Database
 from queries import devices
+from queries.sessions import TokenHashes, insert_session
 from queries.users import Account, select_account
 from tests.helpers import add_users
 
@@ -20,20 +21,25 @@ async def account(database: Database, psql: psycopg.Connection) -> Account:
     return account
 
 
+async def sign_in(database: Database, account: Account, device: bytes, old_device: bytes = b"") -> bool:
+    session = sha256(device).digest()
+    return await insert_session(database, account, TokenHashes(session, device, b"", old_device))
+
+
 async def is_known(database: Database, token: bytes) -> bool:
     return await devices.is_known_device(database, token, "user1")
 
 
 async def test_a_new_token_takes_the_place_of_the_old_one(database: Database, account: Account) -> None:
-    await devices.insert_device(database, account, TOKENS[0], b"")
-    await devices.insert_device(database, account, TOKENS[1], TOKENS[0])
+    await sign_in(database, account, TOKENS[0])
+    await sign_in(database, account, TOKENS[1], TOKENS[0])
     assert [await is_known(database, token) for token in TOKENS[:2]] == [False, True]
 
 
 async def test_a_browser_is_not_remembered_by_a_password_that_has_changed(
     database: Database, account: Account
 ) -> None:
-    await devices.insert_device(database, replace(account, password_hash="older"), TOKENS[0], b"")
+    assert not await sign_in(database, replace(account, password_hash="older"), TOKENS[0])
     assert not await is_known(database, TOKENS[0])
 
 
@@ -41,5 +47,5 @@ async def test_only_the_newest_browsers_of_a_user_are_remembered(
     database: Database, account: Account
 ) -> None:
     for token in TOKENS:
-        await devices.insert_device(database, account, token, b"")
+        await sign_in(database, account, token)
     assert [await is_known(database, token) for token in TOKENS] == [False, *[True] * devices.MAX_DEVICES]

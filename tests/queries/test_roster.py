@@ -5,13 +5,14 @@ import pytest
 
 from db import Database, pool_timeout
 from queries import users
+from queries.registration import NewUser, insert_user
 from queries.roster import Roster, StaleFormError, select_roster, update_roster
 from services.registration_rules import new_invitation
 from tests.helpers import add_users, usernames, wait_until, waits_for_lock
 
 
-async def insert(database: Database, name: str, invitation: str | None = None) -> bool:
-    return bool((await users.insert_user(database, name, name, f"hash of {name}", invitation)).account)
+async def insert(database: Database, name: str, invitation: str = "") -> bool:
+    return bool((await insert_user(database, NewUser(name, name, f"hash of {name}", invitation))).account)
 
 
 async def test_the_choices_are_stored_and_returned(database: Database) -> None:
@@ -78,7 +79,7 @@ async def test_whoever_waits_while_registration_closes_is_refused(
 ) -> None:
     with psql.transaction():
         psql.execute("UPDATE roster SET open = false")
-        inserting = asyncio.create_task(users.insert_user(database, "zoe", "zoe", "hash"))
+        inserting = asyncio.create_task(insert_user(database, NewUser("zoe", "zoe", "hash")))
         await wait_until(lambda: waits_for_lock(psql))
     insertion = await inserting
     assert insertion.account is None
@@ -116,17 +117,17 @@ async def test_a_repeated_insert_of_the_last_place_has_succeeded(database: Datab
 async def test_removing_and_registering_one_name_do_not_wait_for_each_other(database: Database) -> None:
     """Both lock the roster's row first; in another order PostgreSQL would have to break a deadlock."""
     for n in range(30):
-        account = (await users.insert_user(database, "zoe", "zoe", f"hash {n}")).account
+        account = (await insert_user(database, NewUser("zoe", "zoe", f"hash {n}"))).account
         assert account
         _, insertion = await asyncio.gather(
-            users.delete_user(database, account), users.insert_user(database, "zoe", "zoe", f"again {n}")
+            users.delete_user(database, account), insert_user(database, NewUser("zoe", "zoe", f"again {n}"))
         )
         await users.delete_users(database, [insertion.account.id] if insertion.account else [])
 
 
 async def test_a_removed_person_leaves_a_place(database: Database) -> None:
     await update_roster(database, {"capacity": 1})
-    account = (await users.insert_user(database, "zoe", "zoe", "hash")).account
+    account = (await insert_user(database, NewUser("zoe", "zoe", "hash"))).account
     assert account
     assert not await insert(database, "anna")
     assert await users.delete_users(database, [account.id, account.id + 1]) == ["zoe"]

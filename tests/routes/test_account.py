@@ -303,19 +303,6 @@ async def test_without_javascript_registering_signs_in(client: httpx.AsyncClient
     assert len(parse_html(page).select("#register-panel > details:not([open]) + form")) == 1
 
 
-async def test_a_registration_is_done_although_no_session_can_begin(
-    visitor: httpx.AsyncClient, psql: psycopg.Connection
-) -> None:
-    psql.execute("DROP TABLE sessions CASCADE")
-    response = await register(visitor, "Zoe2")
-    assert response.status_code == 200
-    assert text_of(response, "#register-message strong") == "Zoe2"
-    assert text_of(response, "#register-message a[href='#sign-in-username']") == "Sign in"
-    assert parse_html(response).select('#sign-in-username[value="Zoe2"]')
-    assert has_open_account_form(response)
-    assert not visitor.cookies
-
-
 async def test_a_link_to_the_page_after_registering_signs_nobody_in(visitor: httpx.AsyncClient) -> None:
     page = await visitor.get("/", params={"registered": "Zoe"})
     assert text_of(page, "#register-message strong") == "Zoe"

@@ -7,8 +7,10 @@ import httpx
 import psycopg
 import pytest
 import pytest_asyncio
+from quart import Quart
 
 from app import create_app
+from services.registration_rules import new_invitation
 from settings import Settings
 from tests.helpers import (
     add_users,
@@ -21,6 +23,7 @@ from tests.helpers import (
     viewing,
     wait_for_list,
 )
+from web.request_context import get_services
 
 
 @pytest_asyncio.fixture
@@ -144,3 +147,44 @@ async def test_while_the_database_is_away_the_page_shows_the_last_list(
         assert (back.id, back.names) == ("1", ["user1"])
         assert text_of(back.data, "#away") == ""
         assert text_of(await client.get("/"), "#away") == ""
+
+
+async def test_whoever_is_signed_in_gets_the_list_from_memory(
+    app: Quart, client: httpx.AsyncClient, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await register(client)
+    add_users(psql, 1)
+    await wait_for_list(client, "user1")
+    assert get_services(app).database.can_prepare
+    monkeypatch.setattr("web.responses.select_user_page", None)  # it would fail
+    page = await client.get("/")
+    assert names_in(page) == ["user1", "zoe"]
+    assert "Signed in as zoe" in text_of(page, "#account")
+
+
+async def test_whoever_has_just_changed_something_sees_it_before_the_snapshot_has_it(
+    app: Quart, client: httpx.AsyncClient, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await register(client)
+    await wait_for_list(client, "zoe")
+    live_list = get_services(app).live_list
+    monkeypatch.setattr(live_list, "_publish", lambda _new: None)
+    add_users(psql, 1)
+    assert names_in(await client.get("/")) == ["zoe"]
+    assert names_in(await client.get("/?registered=user1")) == ["user1", "zoe"]
+    for cookie in "flash=signed-in", "organiser=x":
+        assert names_in(await http_client(app).get("/", headers={"Cookie": cookie})) == ["user1", "zoe"]
+
+
+async def test_the_database_decides_on_a_registration_that_the_snapshot_would_allow(
+    app: Quart, client: httpx.AsyncClient, psql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await register(client, "eve")
+    await wait_for_list(client, "eve")
+    monkeypatch.setattr(get_services(app).live_list, "_publish", lambda _new: None)
+    for column, status in (("open = false", 403), ("open = true, capacity = 1", 409)):
+        psql.execute(f"UPDATE roster SET {column}")
+        assert (await register(client)).status_code == status
+    psql.execute("UPDATE roster SET capacity = NULL, invitation = %s", [new_invitation()])
+    assert (await register(client)).status_code == 422
+    assert names_in(await client.get("/?registered=eve")) == ["eve"]

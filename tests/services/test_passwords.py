@@ -2,7 +2,7 @@ import asyncio
 import gzip
 import os
 import re
-import secrets
+import sys
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -18,6 +18,7 @@ from quart import Quart
 from services import passwords
 from services.passwords import (
     EXTRA_COMMON_PASSWORDS,
+    NICENESS,
     BusyError,
     PasswordHasher,
     normalize_password,
@@ -287,10 +288,31 @@ async def test_without_a_usable_hash_a_dummy_hash_is_verified(
 
 
 async def test_nobody_has_the_password_of_the_dummy_hash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secrets, "token_urlsafe", lambda: PASSWORD)
+    password_hash = argon2.PasswordHasher().hash(PASSWORD)
+    monkeypatch.setattr("services.passwords._new_dummy_hash", lambda _hasher: password_hash)
     hasher = PasswordHasher(8)
     assert not await hasher.verify(PASSWORD, None)
     hasher.close()
+
+
+async def test_the_dummy_hash_costs_what_others_cost(hasher: PasswordHasher) -> None:
+    assert not hasher.needs_rehash(hasher._dummy_hash)  # noqa: SLF001
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
+async def test_threads_that_hash_have_a_lower_priority(
+    hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, of_threads = os.getpriority(os.PRIO_PROCESS, 0), set()
+
+    def record(*_args: object) -> bool:
+        of_threads.add(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return True
+
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", record)
+    await hasher.verify(PASSWORD, "x")
+    assert of_threads == {min(own + NICENESS, 19)}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 async def test_a_damaged_hash_is_nobodys(hasher: PasswordHasher) -> None:

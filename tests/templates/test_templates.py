@@ -12,6 +12,7 @@ from quart import Quart
 from tests.helpers import ROOT, parse_html
 from tests.page_states import PageState, collect_states
 from web.i18n import Locale
+from web.request_context import get_services
 
 LOCALES = Locale("en"), Locale("zh"), Locale("zh", chosen=True)
 REFERENCES = "for", "aria-controls", "aria-labelledby", "aria-describedby", "data-hint"
@@ -46,7 +47,7 @@ async def test_every_state_is_strict_html_with_working_references(
         assert [(state.name, name) for name, count in ids.items() if count > 1] == []
         if state.is_page:
             assert [(state.name, name) for name in referenced_ids(tree) if name not in ids] == []
-    rendered = {name for _, name in app.jinja_env.cache or ()}
+    rendered = {name for _, name in get_services(app).templates.environment.cache or ()}
     assert rendered == {file.name for file in (ROOT / "templates").iterdir()}
 
 

@@ -12,6 +12,7 @@ import db
 from app import create_app
 from db import OutcomeUnknownError, ResponseTimeoutError
 from queries import users
+from routes import registration
 from services.passwords import BusyError, PasswordHasher
 from settings import Settings
 from tests.helpers import (
@@ -189,7 +190,7 @@ async def test_the_cause_of_a_503_is_logged(
 async def test_what_may_be_over_in_seconds_is_said_to_be_so(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr(users, "insert_user", Mock(side_effect=error))
+    monkeypatch.setattr(registration, "insert_user", Mock(side_effect=error))
     for headers, place in (({}, "h2"), (HTMX, "#register-message")):
         response = await client.post("/register", data=FORM, headers=headers)
         assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
@@ -272,7 +273,7 @@ async def test_a_database_without_a_response_leaves_only_a_change_unknown(
 async def test_a_change_that_may_have_been_made_is_said_to_be_so(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(users, "insert_user", Mock(side_effect=OutcomeUnknownError("secret")))
+    monkeypatch.setattr(registration, "insert_user", Mock(side_effect=OutcomeUnknownError("secret")))
     response = await register(client)
     assert text_of(response, "h2") == OUTCOME_UNKNOWN
     assert "secret" not in response.text
