@@ -27,7 +27,7 @@ format: .venv/.dev  ## format the code
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format --quiet
 
-bench: .venv/.browser  ## measure, and write benchmarks/RESULTS.md; some parts alone: SUBJECTS="viewers burst"
+bench: .venv/.bench  ## measure, and write benchmarks/RESULTS.md; some parts alone: SUBJECTS="viewers burst"
 	$(BIN)/python -m benchmarks $(SUBJECTS)
 
 soak: .venv/.dev  ## run under load for 30 minutes, with a fault a minute; draw docs/soak.svg. Shorter: MINUTES=3
@@ -46,6 +46,7 @@ vendor:  ## fetch the browser's libraries with npm
 lock: .venv/.dev  ## resolve the newest allowed packages, with their hashes
 	$(COMPILE) --upgrade requirements.in --output-file requirements.txt
 	$(COMPILE) --upgrade requirements-dev.in --output-file requirements-dev.txt
+	$(COMPILE) --upgrade benchmarks/requirements.in --output-file benchmarks/requirements.txt
 
 clean:  ## remove .venv and all caches; the data stays
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage*
@@ -75,4 +76,9 @@ help:  ## show these lines
 
 .venv/.engines: .venv/.dev
 	@$(BIN)/python -m tools.engines
+	@touch $@
+
+.venv/.bench: .venv/.browser benchmarks/requirements.txt
+	@umask 022 && $(PIP) -r benchmarks/requirements.txt
+	@$(BIN)/python -m tools.benchmark_programs
 	@touch $@

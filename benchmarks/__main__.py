@@ -1,8 +1,6 @@
 """Runs the benchmarks and writes RESULTS.md: all of them, or anew those that are named."""
 
 import argparse
-import os
-import platform
 import re
 from pathlib import Path
 
@@ -11,30 +9,43 @@ from benchmarks import (
     event_loop,
     first_screen,
     first_visit,
+    front,
+    hashing,
+    listeners,
     live_latency,
+    loads,
     organiser,
     page,
-    registrations,
+    polling,
+    profile,
     sign_in,
     size,
+    start,
     statements,
     viewers,
 )
+from benchmarks.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 SUBJECTS = {
     "live_latency": live_latency.measure,
     "viewers": viewers.measure,
     "statements": statements.measure,
+    "polling": polling.measure,
     "organiser": organiser.measure,
     "burst": burst.measure,
     "size": size.measure,
     "first_visit": first_visit.measure,
+    "front": front.measure,
+    "loads": loads.measure,
     "page": page.measure,
     "first_screen": first_screen.measure,
-    "registrations": registrations.measure,
+    "hashing": hashing.measure,
+    "profile": profile.measure,
+    "listeners": listeners.measure,
     "sign_in": sign_in.measure,
     "loop": event_loop.measure,
+    "start": start.measure,
 }
 
 
@@ -50,15 +61,15 @@ def main() -> None:
         text = SUBJECTS[name]()
         print(text, flush=True)
         sections[_title(text)] = text
-    RESULTS.write_text("\n".join([_head(), *sections.values()]))
+        RESULTS.write_text("\n".join([_head(), *sections.values()]))
 
 
 def _head() -> str:
     return f"""# Benchmark results
 
-Written by `make bench` on {platform.python_implementation()} {platform.python_version()}, \
-{os.cpu_count()} cores. Machines differ: compare only within one run.
-"""
+Written by `make bench`. Machines differ: compare only within one run.
+
+{describe_machine()}"""
 
 
 def _read() -> dict[str, str]:

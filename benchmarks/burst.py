@@ -89,5 +89,5 @@ async def _insert(database: str, count: int, seconds: float) -> float:
 def _shown(event: bytes) -> tuple[int, list[str]]:
     """Return the number of people and the names that a page shows after that event."""
     text = event.decode()
-    [size] = re.findall('hx-target="#count"[^>]*>([0-9,]+)<', text)
+    [size] = re.findall('id="count">([0-9,]+)<', text)
     return int(size.replace(",", "")), re.findall("<bdi>(.*?)</bdi>", text)

@@ -18,6 +18,8 @@ from tests.helpers import wait_until
 
 FILES = 200  # open files that are not viewers
 PATIENCE = 60.0  # seconds for all viewers to have something
+ID = re.compile(rb"^id: ([0-9]+)(?::[0-9]+)?$", re.MULTILINE)  # nchan's has a second number
+ID_WITHIN = 64  # bytes: it comes first in an event, and a chunk's length (RFC 9112, 7.1) before it
 
 
 class Viewer(asyncio.Protocol):
@@ -37,7 +39,7 @@ class Viewer(asyncio.Protocol):
         if blocks and not self.connected_at:
             self.connected_at = now
         for block in blocks:
-            if found := re.search(rb"^id: ([0-9]+)$", block, re.MULTILINE):
+            if found := ID.search(block, 0, ID_WITHIN):
                 self.versions.append(int(found[1]))
                 self.event, self.received_at = block, now
 
@@ -56,6 +58,11 @@ class Crowd:
         )
         return max(viewer.received_at for viewer in self.viewers)
 
+    async def receive(self, count: int) -> float:
+        """Wait until every viewer was sent so many events; return when the last one got them."""
+        await wait_until(lambda: all(len(viewer.versions) >= count for viewer in self.viewers), PATIENCE)
+        return max(viewer.received_at for viewer in self.viewers)
+
     @property
     def connected_at(self) -> float:
         """The moment at which the last viewer had its first bytes."""
@@ -65,21 +72,28 @@ class Crowd:
 @asynccontextmanager
 async def watching(url: str, count: int) -> AsyncIterator[Crowd]:
     """Give `count` viewers that have opened the page at `url`, all at the same time, and follow it."""
-    allow_files(count + FILES)
     async with httpx.AsyncClient() as client:
         page = (await client.get(url)).text
     [path] = re.findall('hx-sse:connect="(.*?)"', page)
+    async with following(url, path, count) as crowd:
+        yield crowd
+
+
+@asynccontextmanager
+async def following(url: str, path: str, count: int) -> AsyncIterator[Crowd]:
+    """Give `count` viewers that follow an event stream, all at the same time."""
+    allow_files(count + FILES)
     place = urlsplit(url)
     request = f"GET {path} HTTP/1.1\r\nHost: {place.netloc}\r\nAccept: text/event-stream\r\n\r\n".encode()
     loop = asyncio.get_running_loop()
 
-    async def follow() -> tuple[asyncio.Transport, Viewer]:
+    async def connect() -> tuple[asyncio.Transport, Viewer]:
         transport, viewer = await loop.create_connection(Viewer, place.hostname or "", place.port or 0)
         transport.write(request)
         return transport, viewer
 
     started_at = time.perf_counter()
-    connections = await asyncio.gather(*(follow() for _ in range(count)))
+    connections = await asyncio.gather(*(connect() for _ in range(count)))
     crowd = Crowd([viewer for _, viewer in connections], started_at)
     try:
         await wait_until(lambda: all(viewer.connected_at for viewer in crowd.viewers), PATIENCE)
