@@ -15,6 +15,7 @@ import psycopg
 import uvloop
 
 from benchmarks.crowd import FILES, allow_files, watching
+from benchmarks.peers import PEERS, create_tables, running_peer
 from benchmarks.roster import (
     OURS,
     StatementLog,
@@ -118,8 +119,6 @@ async def _measure_roster(url: str, connection: psycopg.Connection) -> Figures:
 
 
 async def _measure_peer() -> Figures:
-    from benchmarks.peers import PEERS, create_tables, running_peer  # noqa: PLC0415 (they are optional)
-
     [peer] = [peer for peer in PEERS if peer.name == PEER]
     async with _empty_database() as database:
         create_tables(database, PEOPLE)
